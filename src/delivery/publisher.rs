@@ -1,0 +1,312 @@
+//! The way in for events: checks what a publisher said, names it, and takes it to the
+//! ReliableDelivery of each user's slot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::messages::{DeliveryPorts, LiveUsers, Publish, PublishError, Receipt, Submission};
+use crate::clock;
+use crate::config::PublishConfig;
+use crate::persistence::messages::{
+    BroadcastOutcome, DuplicateKey, PersistencePort, StartBroadcast, StoreError,
+};
+use crate::protocol::{EventContent, EventId, NewEvent, UserId};
+
+/// How long a publish may take to become durable before its publisher is told to try again.
+const DURABLE_WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// Publishes events. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    ports: DeliveryPorts,
+    persistence: PersistencePort,
+    config: Arc<PublishConfig>,
+}
+
+/// Whether a publish answers as soon as the event is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// It does.
+    Durable,
+    /// It waits until every live session acked, at most this long.
+    Acked(Duration),
+}
+
+/// What a broadcast's publisher is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BroadcastReceipt {
+    /// The event's name, the same in every user's log.
+    pub event_id: EventId,
+    /// How many users it is for.
+    pub users: u64,
+    /// Whether it was published before.
+    pub duplicate: bool,
+}
+
+impl Publisher {
+    /// A publisher on these actors.
+    pub fn new(
+        ports: DeliveryPorts,
+        persistence: PersistencePort,
+        config: Arc<PublishConfig>,
+    ) -> Self {
+        Self { ports, persistence, config }
+    }
+
+    /// Publishes one event to one user; answers once it is durable, or acked as `wait` says.
+    ///
+    /// # Errors
+    /// Why it was not taken; see [`PublishError`] for what may be tried again.
+    pub async fn publish(
+        &self,
+        user: UserId,
+        event: NewEvent,
+        wait: Wait,
+    ) -> Result<Receipt, PublishError> {
+        let submission = self.submission(user, event, wait)?;
+        let mut results = self.submit(vec![Ok(submission)]).await;
+        results.pop().unwrap_or(Err(PublishError::Unavailable))
+    }
+
+    /// Publishes many events, for any users; answers in order once all are durable or refused.
+    /// Events of one user keep their order. One refused event does not hold up the others.
+    pub async fn publish_many(
+        &self,
+        events: Vec<(UserId, NewEvent)>,
+    ) -> Vec<Result<Receipt, PublishError>> {
+        let submissions = events
+            .into_iter()
+            .map(|(user, event)| self.submission(user, event, Wait::Durable))
+            .collect();
+        self.submit(submissions).await
+    }
+
+    /// Publishes one event to every user that has a session; answers once that is durable, and
+    /// the users' own logs get it soon after, also across a restart.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub async fn broadcast(&self, event: NewEvent) -> Result<BroadcastReceipt, PublishError> {
+        event.check(self.config.data_bytes_max)?;
+        let ephemeral = event.ephemeral;
+        let (content, duplicate) = fix(event);
+        let live_only = self.live_users().await;
+        let mut receipt = BroadcastReceipt {
+            event_id: content.id,
+            users: live_only.len() as u64,
+            duplicate: false,
+        };
+        if !ephemeral {
+            let outcome = self.start_broadcast(&content, &duplicate, receipt.users).await?;
+            match outcome {
+                BroadcastOutcome::Started { users } => receipt.users = users,
+                BroadcastOutcome::Duplicate { id, users } => {
+                    return Ok(BroadcastReceipt { event_id: id, users, duplicate: true });
+                }
+                BroadcastOutcome::Conflict => return Err(PublishError::Conflict),
+            }
+        }
+        // Users without a durable session hear of it now or not at all.
+        let submissions = live_only
+            .into_iter()
+            .map(|user| {
+                Ok(Submission {
+                    user,
+                    content: Arc::clone(&content),
+                    duplicate: broadcast_key(&content),
+                    ephemeral,
+                    wait_acked: None,
+                })
+            })
+            .collect();
+        self.submit(submissions).await;
+        Ok(receipt)
+    }
+
+    /// Publishes a part of a broadcast to these users. The event's name keeps anyone from
+    /// getting it twice.
+    pub async fn publish_broadcast(
+        &self,
+        content: &Arc<EventContent>,
+        users: &[UserId],
+    ) -> Vec<Result<Receipt, PublishError>> {
+        let submissions = users
+            .iter()
+            .map(|user| {
+                Ok(Submission {
+                    user: user.clone(),
+                    content: Arc::clone(content),
+                    duplicate: broadcast_key(content),
+                    ephemeral: false,
+                    wait_acked: None,
+                })
+            })
+            .collect();
+        self.submit(submissions).await
+    }
+
+    fn submission(
+        &self,
+        user: UserId,
+        event: NewEvent,
+        wait: Wait,
+    ) -> Result<Submission, PublishError> {
+        event.check(self.config.data_bytes_max)?;
+        let ephemeral = event.ephemeral;
+        let (content, duplicate) = fix(event);
+        let wait_acked = match wait {
+            Wait::Durable => None,
+            Wait::Acked(at_most) => {
+                Some(at_most.min(Duration::from_millis(self.config.wait_ms_max)))
+            }
+        };
+        Ok(Submission { user, content, duplicate, ephemeral, wait_acked })
+    }
+
+    /// Hands submissions to the groups they belong to and puts the answers back in order.
+    async fn submit(
+        &self,
+        submissions: Vec<Result<Submission, PublishError>>,
+    ) -> Vec<Result<Receipt, PublishError>> {
+        let mut results = Vec::with_capacity(submissions.len());
+        let mut groups: Vec<(Vec<usize>, Vec<Submission>)> = Vec::new();
+        groups.resize_with(self.ports.groups(), Default::default);
+        for (index, submission) in submissions.into_iter().enumerate() {
+            results.push(Err(PublishError::Unavailable));
+            match submission {
+                Ok(submission) => {
+                    let group = self.ports.group_of(&submission.user);
+                    if let Some((indexes, events)) = groups.get_mut(group) {
+                        indexes.push(index);
+                        events.push(submission);
+                    }
+                }
+                Err(error) => set(&mut results, index, Err(error)),
+            }
+        }
+        let mut asked = Vec::new();
+        for (port, (indexes, events)) in self.ports.all().iter().zip(groups) {
+            if events.is_empty() {
+                continue;
+            }
+            let wait = events.iter().filter_map(|event| event.wait_acked).max();
+            let (reply, answer) = oneshot::channel();
+            let deadline = DURABLE_WAIT_MAX + wait.unwrap_or_default();
+            match port.publish.send(Publish { events, reply }).await {
+                Ok(()) => asked.push((indexes, deadline, answer)),
+                Err(error) => log::warn!("publish refused: {error}"),
+            }
+        }
+        for (indexes, deadline, answer) in asked {
+            // A lost or late answer leaves `Unavailable`: the publisher tries again.
+            if let Ok(Ok(answers)) = tokio::time::timeout(deadline, answer).await {
+                for (index, result) in indexes.into_iter().zip(answers) {
+                    set(&mut results, index, result);
+                }
+            }
+        }
+        results
+    }
+
+    async fn live_users(&self) -> Vec<UserId> {
+        let mut users = Vec::new();
+        for port in self.ports.all() {
+            let (reply, answer) = oneshot::channel();
+            if port.live_users.send(LiveUsers(reply)).await.is_ok() {
+                users.extend(answer.await.unwrap_or_default());
+            }
+        }
+        users
+    }
+
+    async fn start_broadcast(
+        &self,
+        content: &Arc<EventContent>,
+        duplicate: &DuplicateKey,
+        others: u64,
+    ) -> Result<BroadcastOutcome, PublishError> {
+        let (reply, answer) = oneshot::channel();
+        let (content, duplicate) = (Arc::clone(content), duplicate.clone());
+        let start = StartBroadcast { content, duplicate, others, reply };
+        self.persistence
+            .start_broadcast
+            .send(start)
+            .await
+            .map_err(|_| PublishError::Unavailable)?;
+        match answer.await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(StoreError::Overloaded)) => Err(PublishError::Overloaded),
+            Ok(Err(_)) | Err(_) => Err(PublishError::Unavailable),
+        }
+    }
+}
+
+fn set<T>(results: &mut [T], index: usize, value: T) {
+    if let Some(place) = results.get_mut(index) {
+        *place = value;
+    }
+}
+
+/// Names an event and says how its repetition is recognised.
+fn fix(event: NewEvent) -> (Arc<EventContent>, DuplicateKey) {
+    let duplicate = match (&event.idempotency_key, event.id) {
+        (Some(key), _) => DuplicateKey::Key { key: key.clone(), fingerprint: fingerprint(&event) },
+        (None, Some(_)) => DuplicateKey::EventId { fingerprint: fingerprint(&event) },
+        (None, None) => DuplicateKey::Fresh,
+    };
+    let id = event.id.unwrap_or_else(|| EventId(Uuid::now_v7()));
+    (Arc::new(EventContent::fix(event, id, clock::wall())), duplicate)
+}
+
+/// How every part of one broadcast is recognised in a user's log.
+fn broadcast_key(content: &EventContent) -> DuplicateKey {
+    DuplicateKey::EventId { fingerprint: format!("broadcast-{}", content.id.0.simple()) }
+}
+
+/// What a publisher said, apart from its name: 32 hexadecimal characters. A repetition with
+/// the same text is the same publish.
+fn fingerprint(event: &NewEvent) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |tag: &str, text: &str| {
+        hash.update(tag);
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    part("type", &event.kind);
+    part("event_id", &event.id.map(|id| id.to_string()).unwrap_or_default());
+    part("data", event.data.as_ref().map_or("null", |data| data.get()));
+    part("account", event.account.as_deref().unwrap_or_default());
+    part("action", &format!("{:?}", event.action));
+    part("silent", if event.silent { "yes" } else { "" });
+    part("ttl_ms", &event.ttl_ms.map(|ttl_ms| ttl_ms.to_string()).unwrap_or_default());
+    part("exclude", event.exclude_session.as_ref().map_or("", |session| session.as_str()));
+    part("args", event.args.as_ref().map_or("", |args| args.get()));
+    hex::encode(hash.finalize().as_slice().get(..16).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_tells_bodies_apart() {
+        let event = NewEvent::new("added").data(&serde_json::json!({"id": 1})).unwrap();
+        let again = event.clone();
+        let other = NewEvent::new("added").data(&serde_json::json!({"id": 2})).unwrap();
+        assert_eq!(fingerprint(&event), fingerprint(&again));
+        assert_ne!(fingerprint(&event), fingerprint(&other));
+        assert_ne!(fingerprint(&event), fingerprint(&event.clone().ttl_ms(5)));
+        assert_eq!(fingerprint(&event).len(), 32);
+    }
+
+    #[test]
+    fn an_event_without_a_name_gets_a_fresh_uuid_v7() {
+        let (content, duplicate) = fix(NewEvent::new("added"));
+        assert_eq!(content.id.0.get_version_num(), 7);
+        assert_eq!(duplicate, DuplicateKey::Fresh);
+    }
+}

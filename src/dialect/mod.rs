@@ -1,0 +1,93 @@
+//! Wire spellings: each dialect turns frames into [`Command`]s and [`Push`]es and events into
+//! frames. The hub never parses wire JSON itself.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::protocol::{Command, Event, Push};
+
+pub mod frame;
+pub mod native;
+
+/// Which spelling a connection uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DialectKind {
+    /// JSON objects on `/ws`.
+    Native,
+}
+
+impl DialectKind {
+    /// How many there are.
+    const COUNT: usize = 1;
+
+    /// The dialect itself.
+    pub fn dialect(self) -> &'static dyn Dialect {
+        match self {
+            DialectKind::Native => &native::Native,
+        }
+    }
+
+    /// Its name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            DialectKind::Native => "native",
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            DialectKind::Native => 0,
+        }
+    }
+}
+
+/// Why a frame could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// It is not a JSON object, or a field has the wrong shape.
+    #[error("invalid message format")]
+    InvalidFormat,
+}
+
+/// One spelling: a decode and an encode, pure.
+pub trait Dialect: Send + Sync {
+    /// Reads one frame.
+    ///
+    /// # Errors
+    /// When it is not a frame of this dialect.
+    fn decode(&self, frame: &str) -> Result<Command, DecodeError>;
+
+    /// Spells one push; none when this dialect has no word for it.
+    fn encode(&self, push: &Push) -> Option<String>;
+
+    /// Spells one event.
+    fn encode_event(&self, event: &Event) -> String;
+}
+
+/// One event with its frames: encoded at most once per dialect, shared by every connection.
+#[derive(Debug)]
+pub struct EventFrames {
+    event: Event,
+    frames: [OnceLock<Bytes>; DialectKind::COUNT],
+}
+
+impl EventFrames {
+    /// An event nobody has encoded yet.
+    pub fn new(event: Event) -> Arc<Self> {
+        Arc::new(Self { event, frames: Default::default() })
+    }
+
+    /// The event.
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// The event as one framed WebSocket text message in this dialect.
+    #[expect(clippy::indexing_slicing, reason = "index() is below COUNT")]
+    pub fn framed(&self, kind: DialectKind) -> Bytes {
+        self.frames[kind.index()]
+            .get_or_init(|| frame::text(&kind.dialect().encode_event(&self.event)))
+            .clone()
+    }
+}

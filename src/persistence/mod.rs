@@ -1,0 +1,3 @@
+//! The log, the sessions and their database.
+
+pub mod messages;

@@ -1,0 +1,21 @@
+//! The internal language of the hub: data only, the same whichever dialect a client speaks.
+//!
+//! Nothing here knows actix, Diesel or the spelling of a wire.
+
+mod close;
+mod command;
+mod error;
+mod event;
+mod ids;
+mod position;
+mod push;
+mod session;
+
+pub use self::close::{CloseCode, ReconnectAdvice};
+pub use self::command::{Ack, AuthRequest, Command, SessionRequest};
+pub use self::error::ClientError;
+pub use self::event::{Action, Event, EventContent, EventError, NewEvent};
+pub use self::ids::{ConnectionId, EventId, IdError, SessionId, Slot, UserId};
+pub use self::position::{Seq, Timestamp};
+pub use self::push::{AuthRefusal, Push};
+pub use self::session::{OfflinePolicy, SessionRecord};

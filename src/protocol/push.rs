@@ -1,0 +1,51 @@
+//! What the hub says to one connection, apart from events.
+
+use super::{ClientError, Seq, SessionId, Timestamp, UserId};
+
+/// One thing the hub says; each dialect has its own spelling, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Push {
+    /// The connection is open and waits for `auth`.
+    Established,
+    /// A reliable session is attached.
+    AuthOk {
+        /// Who it is.
+        user: UserId,
+        /// Its name from now on.
+        session: SessionId,
+        /// Whether the client must fetch its whole state.
+        need_full_sync: bool,
+        /// The last place in the user's log.
+        cursor: Seq,
+    },
+    /// A plain session is attached.
+    AuthSuccess {
+        /// Who it is.
+        user: UserId,
+        /// The key for signed envelopes: 64 hexadecimal characters.
+        secret: String,
+    },
+    /// The token was refused.
+    AuthFailed(AuthRefusal),
+    /// The answer to a ping.
+    Pong {
+        /// When it was answered.
+        timestamp: Timestamp,
+    },
+    /// The client said something wrong.
+    Error(ClientError),
+    /// Come back after this pause: the hub is about to close.
+    Reconnect {
+        /// The pause, in milliseconds, already jittered.
+        retry_after_ms: u64,
+    },
+}
+
+/// Why a token was refused, as far as a client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthRefusal {
+    /// It is not good.
+    Failed,
+    /// It was good once.
+    Expired,
+}

@@ -1,0 +1,65 @@
+//! What may be asked of a SessionRegistry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use tokio::sync::oneshot;
+
+use crate::dialect::EventFrames;
+use crate::protocol::{CloseCode, ConnectionId, Push, UserId};
+
+/// Things to do with connections of one worker, in order.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Orders(pub Vec<Order>);
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Hands one event, encoded once per dialect, to connections.
+    FanOut {
+        /// Whose connections they are.
+        user: UserId,
+        /// The event.
+        frames: Arc<EventFrames>,
+        /// Who gets it.
+        targets: Vec<ConnectionId>,
+        /// A redelivery is not queued behind frames that are still waiting for a slow reader.
+        kind: SendKind,
+    },
+    /// Says something to one connection.
+    Say {
+        /// Who.
+        connection: ConnectionId,
+        /// What.
+        push: Push,
+    },
+    /// Ends one connection.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        code: CloseCode,
+    },
+}
+
+/// Whether an event goes out for the first time on this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SendKind {
+    /// It does.
+    First,
+    /// It was sent before and not acked.
+    Redelivery,
+}
+
+/// Tells every connection to come back, spread evenly over `window`, closes each with 1012, and
+/// answers with how many there were.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Drain {
+    /// How long the closing may take.
+    pub window: Duration,
+    /// Gets the count when the last one is told.
+    pub reply: oneshot::Sender<usize>,
+}

@@ -1,0 +1,3 @@
+//! Which connections a worker holds.
+
+pub mod messages;
