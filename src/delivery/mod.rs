@@ -1,6 +1,13 @@
 //! At-least-once delivery, independent of sockets and databases.
 
 pub mod messages;
+pub mod output;
+pub mod pending;
 mod publisher;
+pub mod retry;
+mod session;
+pub mod trace;
+mod user;
+pub mod window;
 
 pub use self::publisher::{BroadcastReceipt, Publisher, Wait};

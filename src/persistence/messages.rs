@@ -46,7 +46,7 @@ pub enum DuplicateKey {
 }
 
 /// Names one asked-for append in its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
 /// One event to append.

@@ -15,7 +15,8 @@ pub enum Push {
         session: SessionId,
         /// Whether the client must fetch its whole state.
         need_full_sync: bool,
-        /// The last place in the user's log.
+        /// Everything at or below is settled for this session; after a full sync, the end of the
+        /// user's log. Never ahead of what the client has, so it may be kept as it is.
         cursor: Seq,
     },
     /// A plain session is attached.

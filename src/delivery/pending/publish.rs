@@ -1,0 +1,338 @@
+//! Publishing: who is concerned, what is marked with the append, and fanning out once durable.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Due, Entry, Moment, PendingTable, Waiting, mark_dirty};
+use crate::delivery::messages::{DropReason, PublishError, Receipt, Submission, WaitOutcome};
+use crate::delivery::output::{Answer, Output};
+use crate::delivery::session::Session;
+use crate::delivery::user::{Tenant, User, Waiter};
+use crate::persistence::messages::{AppendEvent, AppendOutcome, StoreError, Ticket};
+use crate::protocol::{CloseCode, Event, EventContent, OfflinePolicy, Seq, SessionId, UserId};
+use crate::registry::messages::SendKind;
+
+/// An append that is not answered yet.
+#[derive(Debug)]
+pub(super) struct PendingAppend {
+    user: UserId,
+    content: Arc<EventContent>,
+    live: u32,
+    offline: u32,
+    need_full_sync: Vec<SessionId>,
+    wait_acked: Option<Duration>,
+}
+
+/// What becomes of one event for one session.
+enum Fate {
+    Send,
+    Wait,
+    Nothing,
+    TooManyOwed,
+}
+
+impl PendingTable {
+    /// Takes an event: asks for it to be appended, or fans it out at once if it is ephemeral.
+    pub fn publish(&mut self, ticket: Ticket, submission: Submission, moment: Moment) {
+        let user = submission.user.clone();
+        if !matches!(self.users.get(&user), Some(Entry::Loaded(_))) {
+            self.wait(&user, Waiting::Publish(ticket, submission));
+            return;
+        }
+        let Some(loaded) = self.loaded_mut(&user) else { return };
+        loaded.touched = Some(moment.now);
+        let (live, offline, need_full_sync) = count(loaded, &submission.content);
+        if submission.ephemeral {
+            self.fan_out_ephemeral(ticket, &user, submission.content, (live, offline));
+            return;
+        }
+        loaded.asked += 1;
+        self.outputs.push(Output::Append(AppendEvent {
+            ticket,
+            user: user.clone(),
+            content: Arc::clone(&submission.content),
+            duplicate: submission.duplicate,
+            live,
+            offline,
+            need_full_sync: need_full_sync.clone(),
+        }));
+        let append = PendingAppend {
+            user,
+            content: submission.content,
+            live,
+            offline,
+            need_full_sync,
+            wait_acked: submission.wait_acked,
+        };
+        self.appends.insert(ticket, append);
+    }
+
+    /// Takes the result of an append; a stored event is fanned out.
+    pub fn appended(
+        &mut self,
+        ticket: Ticket,
+        result: Result<AppendOutcome, StoreError>,
+        moment: Moment,
+    ) {
+        let Some(append) = self.appends.remove(&ticket) else { return };
+        if let Some(loaded) = self.loaded_mut(&append.user) {
+            loaded.asked -= 1;
+        }
+        let answer = match result {
+            Ok(AppendOutcome::Stored(seq)) => {
+                self.counts.published += 1;
+                let receipt = Receipt {
+                    event_id: append.content.id,
+                    seq: Some(seq),
+                    live: append.live,
+                    offline: append.offline,
+                    duplicate: false,
+                    acked: None,
+                };
+                self.deliver(&append, seq, moment);
+                self.answer_or_wait(ticket, &append, receipt, moment);
+                return;
+            }
+            Ok(AppendOutcome::Duplicate { id, seq, live, offline }) => {
+                let receipt = Receipt {
+                    event_id: id,
+                    seq: Some(seq),
+                    live,
+                    offline,
+                    duplicate: true,
+                    acked: None,
+                };
+                self.answer_or_wait(ticket, &append, receipt, moment);
+                return;
+            }
+            Ok(AppendOutcome::Conflict) => Err(PublishError::Conflict),
+            Err(StoreError::Overloaded) => Err(PublishError::Overloaded),
+            Err(error) => {
+                log::warn!("an event for {:?} was not stored: {error}", append.user);
+                Err(PublishError::Unavailable)
+            }
+        };
+        self.outputs.push(Output::Answer(ticket, Answer::Published(answer)));
+    }
+
+    fn fan_out_ephemeral(
+        &mut self,
+        ticket: Ticket,
+        user: &UserId,
+        content: Arc<EventContent>,
+        (live, offline): (u32, u32),
+    ) {
+        let receipt = Receipt {
+            event_id: content.id,
+            seq: None,
+            live,
+            offline,
+            duplicate: false,
+            acked: None,
+        };
+        self.counts.published += 1;
+        if let Some(loaded) = self.loaded_mut(user) {
+            let excluded = content.exclude_session.as_ref();
+            let targets: Vec<_> = loaded
+                .connections
+                .iter()
+                .filter(|(_, tenant)| match tenant {
+                    Tenant::Plain { .. } => true,
+                    Tenant::Reliable(session) => Some(session) != excluded,
+                })
+                .map(|(connection, _)| *connection)
+                .collect();
+            self.fan_out(user, Event::ephemeral(content), targets, SendKind::First);
+        }
+        self.outputs.push(Output::Answer(ticket, Answer::Published(Ok(receipt))));
+    }
+
+    pub(super) fn fan_out(
+        &mut self,
+        user: &UserId,
+        event: Event,
+        targets: Vec<crate::protocol::ConnectionId>,
+        kind: SendKind,
+    ) {
+        if targets.is_empty() {
+            return;
+        }
+        match kind {
+            SendKind::First => self.counts.delivered += targets.len() as u64,
+            SendKind::Redelivery => self.counts.redelivered += targets.len() as u64,
+        }
+        self.outputs.push(Output::FanOut { user: user.clone(), event, targets, kind });
+    }
+
+    /// Puts a durable event in flight for every session that can take it now.
+    fn deliver(&mut self, append: &PendingAppend, seq: Seq, moment: Moment) {
+        let user = &append.user;
+        let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
+        loaded.last_seq = loaded.last_seq.max(seq);
+        let ack_wait = self.limits.retry.ack_wait;
+        let mut targets = Vec::with_capacity(loaded.connections.len());
+        for tenant in loaded.connections.iter() {
+            if let (connection, Tenant::Plain { .. }) = tenant {
+                targets.push(*connection);
+            }
+        }
+        let mut overflowed = Vec::new();
+        for session in loaded.sessions.values_mut() {
+            let is_marked = append.need_full_sync.contains(&session.id);
+            if let (true, Some(_)) = (is_marked, session.link) {
+                // It came back while the mark was being written; the event is simply owed.
+                let (user, record) = (user.clone(), session.record());
+                self.outputs.push(Output::SaveSession { user, record });
+            } else if is_marked && !session.need_full_sync {
+                session.need_full_sync = true;
+                session.look_at = None;
+                self.counts.full_syncs_offline += 1;
+                for entry in session.window.abandon(seq) {
+                    self.traces.dropped(entry.content.id, entry.trace, DropReason::Offline);
+                }
+            }
+            match fate(session, &append.content, seq, &self.limits) {
+                Fate::Send => {
+                    let id = append.content.id;
+                    let trace = self.traces.queued(id, user, &session.id, seq, moment.wall);
+                    self.traces.sent(id, trace, moment.wall);
+                    let content = Arc::clone(&append.content);
+                    session.window.offer(seq, content, moment.now + ack_wait, trace);
+                    targets.extend(session.link.map(|link| link.connection));
+                }
+                Fate::Wait => {
+                    let is_lost = session.link.is_none()
+                        && session.policy == OfflinePolicy::FullSync
+                        && session.due_at().is_none();
+                    if is_lost {
+                        session.look_at = Some(moment.now + ack_wait);
+                    }
+                }
+                Fate::Nothing => {}
+                Fate::TooManyOwed => overflowed.push(session.id.clone()),
+            }
+            if session.scheduled.is_none()
+                && let Some(due_at) = session.due_at()
+            {
+                session.scheduled = Some(due_at);
+                self.due.push(due_at, Due::Session(user.clone(), session.id.clone()));
+            }
+        }
+        self.skip_excluded(user, &append.content, seq);
+        let event = Event::at(seq, Arc::clone(&append.content));
+        self.fan_out(user, event, targets, SendKind::First);
+        for session in overflowed {
+            self.overflow(user, &session);
+        }
+    }
+
+    /// Settles an event for the session that must not get it, if it is up to there.
+    fn skip_excluded(&mut self, user: &UserId, content: &EventContent, seq: Seq) {
+        let Some(excluded) = &content.exclude_session else { return };
+        let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
+        let Some(session) = loaded.sessions.get_mut(excluded) else { return };
+        if session.window.next() == seq {
+            session.window.skip(seq);
+            mark_dirty(&mut self.dirty, user, session);
+        }
+    }
+
+    /// More is owed than is kept: the session must do a full sync, and a live one must come
+    /// back to be told.
+    pub(super) fn overflow(&mut self, user: &UserId, session: &SessionId) {
+        let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
+        let last_seq = loaded.last_seq;
+        let Some(known) = loaded.sessions.get_mut(session) else { return };
+        self.counts.full_syncs_owed += 1;
+        known.need_full_sync = true;
+        known.look_at = None;
+        for entry in known.window.abandon(last_seq) {
+            self.traces.dropped(entry.content.id, entry.trace, DropReason::TooManyOwed);
+        }
+        let record = known.record();
+        let link = known.link;
+        log::info!("{session:?} of {user:?} is owed more than is kept: full sync");
+        self.outputs.push(Output::SaveSession { user: user.clone(), record });
+        if let Some(link) = link {
+            self.disconnect(user, link.connection, CloseCode::TooSlow);
+        }
+    }
+
+    fn answer_or_wait(
+        &mut self,
+        ticket: Ticket,
+        append: &PendingAppend,
+        receipt: Receipt,
+        moment: Moment,
+    ) {
+        let (Some(wait), Some(seq)) = (append.wait_acked, receipt.seq) else {
+            self.outputs.push(Output::Answer(ticket, Answer::Published(Ok(receipt))));
+            return;
+        };
+        let mut remaining = HashSet::new();
+        let mut outcome = WaitOutcome::default();
+        let Some(Entry::Loaded(loaded)) = self.users.get_mut(&append.user) else { return };
+        for session in loaded.sessions.values() {
+            if session.link.is_none() || !session.is_for(&append.content) {
+                continue;
+            }
+            if session.window.is_settled(seq) {
+                outcome.acked.push(session.id.clone());
+            } else {
+                remaining.insert(session.id.clone());
+            }
+        }
+        let waiter = Waiter { ticket, seq, remaining, receipt, outcome };
+        if waiter.remaining.is_empty() {
+            self.finish(waiter);
+            return;
+        }
+        loaded.waiters.push(waiter);
+        self.due.push(moment.now + wait, Due::Waiter(append.user.clone(), ticket));
+    }
+
+    pub(super) fn finish(&mut self, waiter: Waiter) {
+        let (ticket, receipt) = waiter.finish();
+        self.outputs.push(Output::Answer(ticket, Answer::Published(Ok(receipt))));
+    }
+}
+
+/// Who is live and who is not, and which of those must be marked with the append.
+fn count(user: &User, content: &EventContent) -> (u32, u32, Vec<SessionId>) {
+    let mut live = 0;
+    let mut offline = 0;
+    let mut need_full_sync = Vec::new();
+    for session in user.sessions.values().filter(|session| session.is_for(content)) {
+        if session.link.is_some() {
+            live += 1;
+            continue;
+        }
+        offline += 1;
+        if session.policy == OfflinePolicy::FullSync && !session.need_full_sync {
+            need_full_sync.push(session.id.clone());
+        }
+    }
+    let plain = user.connections.values().filter(|tenant| matches!(tenant, Tenant::Plain { .. }));
+    (live + plain.count() as u32, offline, need_full_sync)
+}
+
+fn fate(session: &Session, content: &EventContent, seq: Seq, limits: &super::Limits) -> Fate {
+    if session.link.is_none() && session.need_full_sync {
+        return Fate::Nothing;
+    }
+    if !session.is_for(content) {
+        return Fate::Nothing;
+    }
+    let can_take = session.link.is_some()
+        && session.reading.is_none()
+        && session.window.next() == seq
+        && session.window.has_room_for(content.bytes(), limits.window);
+    if can_take {
+        return Fate::Send;
+    }
+    if session.owed(seq) > limits.owed_max {
+        return Fate::TooManyOwed;
+    }
+    Fate::Wait
+}
