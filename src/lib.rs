@@ -8,6 +8,8 @@ pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod dialect;
+pub mod metrics;
 pub mod persistence;
 pub mod protocol;
 pub mod registry;
+pub mod ws;

@@ -1,9 +1,29 @@
 //! Who a token or an API key speaks for.
 //!
-//! The algorithm comes from the configured key, never from the token (docs/protocol, section 6).
+//! The algorithm comes from the configured key, never from the token (docs/protocol/http.md).
+
+mod api_keys;
+mod authorize;
+mod caller;
+mod claims;
+mod envelope;
+mod jwks;
+mod keys;
+mod secret;
+mod sign;
+mod verifier;
+
+use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
 
+pub use self::api_keys::{ApiKey, ApiKeys};
+pub use self::authorize::{Authorize, EveryoneMay};
+pub use self::caller::{Caller, Callers};
+pub use self::envelope::session_secret;
+pub use self::secret::{Secret, SecretOrigin};
+pub use self::sign::sign;
+pub use self::verifier::JwtVerifier;
 use crate::protocol::{Timestamp, UserId};
 
 /// What a caller may do besides being a user.
@@ -13,6 +33,21 @@ pub enum Scope {
     Publish,
     /// List and revoke sessions, read traces.
     Admin,
+}
+
+impl Scope {
+    /// Its name in tokens and in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Publish => "publish",
+            Scope::Admin => "admin",
+        }
+    }
+
+    /// The scope of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Scope::Publish, Scope::Admin].into_iter().find(|scope| scope.name() == name)
+    }
 }
 
 /// Who a verified token speaks for.
@@ -42,7 +77,41 @@ pub enum AuthError {
     KeysUnavailable,
 }
 
-/// Checks tokens. The hub's own is [`jsonwebtoken`]; an embedding host may supply another.
+/// Why the keys could not be set up. Names the setting and the limit, never a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthSetupError {
+    /// A file cannot be read or written.
+    #[error("{setting}: {}: {source}", path.display())]
+    File {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A secret is too short to sign with.
+    #[error("{setting}: the secret has {bytes} bytes, at least {} are needed", Secret::BYTES_MIN)]
+    ShortSecret {
+        /// The setting it comes from.
+        setting: String,
+        /// How many it has.
+        bytes: usize,
+    },
+    /// A key cannot be read.
+    #[error("{setting}: {problem}")]
+    Key {
+        /// The setting it comes from.
+        setting: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A token cannot be signed.
+    #[error("the token cannot be signed: {0}")]
+    Sign(String),
+}
+
+/// Checks tokens. The hub's own is [`JwtVerifier`]; an embedding host may supply another.
 pub trait TokenVerifier: Send + Sync + 'static {
     /// Says who `token` speaks for at `now`.
     ///

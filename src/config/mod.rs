@@ -58,6 +58,16 @@ impl Default for ServerConfig {
     }
 }
 
+impl ServerConfig {
+    /// How many worker threads there are.
+    pub fn workers_or_cores(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+}
+
 /// Where the log is kept.
 #[derive(Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -145,6 +155,13 @@ impl Default for AuthConfig {
             on_expiry: OnExpiry::Keep,
             api_keys: Vec::new(),
         }
+    }
+}
+
+impl AuthConfig {
+    /// Whether tokens are checked with the secret the hub makes for itself.
+    pub fn uses_own_secret(&self) -> bool {
+        self.keys.is_empty() && self.jwks_file.is_none() && self.jwks_url.is_none()
     }
 }
 

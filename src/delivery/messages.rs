@@ -322,8 +322,9 @@ pub struct DeliveryPorts(Arc<[DeliveryPort]>);
 
 impl DeliveryPorts {
     /// One port per group, in order; at least one.
-    pub fn new(ports: Vec<DeliveryPort>) -> Option<Self> {
-        if ports.is_empty() { None } else { Some(Self(ports.into())) }
+    pub fn new(ports: Vec<DeliveryPort>) -> Self {
+        debug_assert!(!ports.is_empty(), "a hub has at least one group of slots");
+        Self(ports.into())
     }
 
     /// How many groups there are.

@@ -1,5 +1,7 @@
 //! At-least-once delivery, independent of sockets and databases.
 
+pub mod actor;
+pub mod broadcast;
 pub mod messages;
 pub mod output;
 pub mod pending;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
 use super::messages::{DeliveryPorts, LiveUsers, Publish, PublishError, Receipt, Submission};
@@ -25,6 +25,7 @@ pub struct Publisher {
     ports: DeliveryPorts,
     persistence: PersistencePort,
     config: Arc<PublishConfig>,
+    broadcast_started: Arc<Notify>,
 }
 
 /// Whether a publish answers as soon as the event is durable.
@@ -54,7 +55,12 @@ impl Publisher {
         persistence: PersistencePort,
         config: Arc<PublishConfig>,
     ) -> Self {
-        Self { ports, persistence, config }
+        Self { ports, persistence, config, broadcast_started: Arc::default() }
+    }
+
+    /// Notified by every broadcast that was taken.
+    pub fn broadcast_started(&self) -> Arc<Notify> {
+        Arc::clone(&self.broadcast_started)
     }
 
     /// Publishes one event to one user; answers once it is durable, or acked as `wait` says.
@@ -103,7 +109,10 @@ impl Publisher {
         if !ephemeral {
             let outcome = self.start_broadcast(&content, &duplicate, receipt.users).await?;
             match outcome {
-                BroadcastOutcome::Started { users } => receipt.users = users,
+                BroadcastOutcome::Started { users } => {
+                    receipt.users = users;
+                    self.broadcast_started.notify_one();
+                }
                 BroadcastOutcome::Duplicate { id, users } => {
                     return Ok(BroadcastReceipt { event_id: id, users, duplicate: true });
                 }

@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::protocol::{Command, Event, Push};
 
@@ -56,7 +57,7 @@ pub trait Dialect: Send + Sync {
     ///
     /// # Errors
     /// When it is not a frame of this dialect.
-    fn decode(&self, frame: &str) -> Result<Command, DecodeError>;
+    fn decode(&self, frame: &ByteString) -> Result<Command, DecodeError>;
 
     /// Spells one push; none when this dialect has no word for it.
     fn encode(&self, push: &Push) -> Option<String>;

@@ -1,22 +1,205 @@
 //! The native dialect of `/ws`: one JSON object per text frame, tagged by `type`.
+//!
+//! Decoding is hot for acks: one pass over the frame, values parsed only where the type needs
+//! them. Payloads pass through as text.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use bytestring::ByteString;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::{DecodeError, Dialect};
-use crate::protocol::{Command, Event, Push};
+use crate::protocol::{
+    Ack, AuthRefusal, AuthRequest, ClientError, Command, Event, EventId, OfflinePolicy, Push, Seq,
+    SessionId, SessionRequest,
+};
 
 /// The native dialect.
 #[derive(Debug)]
 pub struct Native;
 
+/// What a client may say, as it is spelled on the wire. A value that is present and null is told
+/// from one that is absent.
+#[derive(Deserialize)]
+struct Incoming<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    token: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    session_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    offline: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    confirm_sync: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    event_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    event_ids: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    up_to: Option<&'a RawValue>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
 impl Dialect for Native {
-    fn decode(&self, _frame: &str) -> Result<Command, DecodeError> {
-        Err(DecodeError::InvalidFormat)
+    fn decode(&self, frame: &ByteString) -> Result<Command, DecodeError> {
+        // serde reads a struct from an array too; an object is asked for.
+        if !frame.trim_ascii_start().starts_with('{') {
+            return Err(DecodeError::InvalidFormat);
+        }
+        let incoming: Incoming<'_> =
+            serde_json::from_str(frame).map_err(|_| DecodeError::InvalidFormat)?;
+        match &*incoming.kind {
+            "ack" => ack(&incoming).map(Command::Ack),
+            "ping" => Ok(Command::Ping),
+            "auth" => auth(&incoming).map(Command::Auth),
+            "sync_complete" => Ok(Command::SyncComplete),
+            kind => Ok(Command::Other { kind: kind.to_owned(), frame: frame.clone() }),
+        }
     }
 
-    fn encode(&self, _push: &Push) -> Option<String> {
-        None
+    fn encode(&self, push: &Push) -> Option<String> {
+        let frame = match push {
+            Push::Established => json!({
+                "type": "connection_established",
+                "message": "Please authenticate to continue",
+            }),
+            Push::AuthOk { user, session, need_full_sync, cursor } => json!({
+                "type": "auth_ok",
+                "user": user,
+                "session_id": session,
+                "need_full_sync": need_full_sync,
+                "cursor": cursor,
+            }),
+            Push::AuthSuccess { user, secret } => json!({
+                "type": "auth_success",
+                "message": "Authentication successful",
+                "userId": user,
+                "sessionSecret": secret,
+            }),
+            Push::AuthFailed(AuthRefusal::Failed) => json!({
+                "type": "auth_failed",
+                "message": "Authentication failed",
+                "reason": "auth-failed",
+            }),
+            Push::AuthFailed(AuthRefusal::Expired) => json!({
+                "type": "auth_failed",
+                "message": "Token expired",
+                "reason": "token-expired",
+            }),
+            Push::Pong { timestamp } => json!({"type": "pong", "timestamp": timestamp}),
+            // These two are printed in the contract without a code.
+            Push::Error(error @ (ClientError::AuthTimeout | ClientError::TooManyConnections)) => {
+                json!({"type": "error", "message": error.message()})
+            }
+            Push::Error(error) => {
+                json!({"type": "error", "message": error.message(), "code": error.code()})
+            }
+            Push::Reconnect { retry_after_ms } => {
+                json!({"type": "reconnect", "retry_after_ms": retry_after_ms})
+            }
+        };
+        Some(frame.to_string())
     }
 
-    fn encode_event(&self, _event: &Event) -> String {
-        String::new()
+    fn encode_event(&self, event: &Event) -> String {
+        let content = &event.content;
+        let mut frame = String::with_capacity(content.bytes() + 32);
+        frame.push_str("{\"type\":");
+        push_json_string(&mut frame, &content.kind);
+        if let Some(data) = content.data.as_ref().map(|data| data.get()) {
+            match data.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+                Some(fields) if fields.trim_ascii().is_empty() => {}
+                Some(fields) => {
+                    frame.push(',');
+                    frame.push_str(fields);
+                }
+                None => {
+                    frame.push_str(",\"data\":");
+                    frame.push_str(data);
+                }
+            }
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(frame, ",\"event_id\":\"{}\"", content.id);
+        if let Some(seq) = event.seq {
+            let _ = write!(frame, ",\"seq\":{seq}");
+        }
+        frame.push('}');
+        frame
     }
 }
+
+fn push_json_string(frame: &mut String, text: &str) {
+    let is_plain = text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
+    if is_plain {
+        frame.push('"');
+        frame.push_str(text);
+        frame.push('"');
+    } else {
+        frame.push_str(&json!(text).to_string());
+    }
+}
+
+fn value<T: DeserializeOwned>(raw: &RawValue) -> Result<T, DecodeError> {
+    serde_json::from_str(raw.get()).map_err(|_| DecodeError::InvalidFormat)
+}
+
+fn optional<T: DeserializeOwned>(raw: Option<&RawValue>) -> Result<Option<T>, DecodeError> {
+    raw.map_or(Ok(None), value)
+}
+
+fn auth(incoming: &Incoming<'_>) -> Result<AuthRequest, DecodeError> {
+    let token: Option<String> = optional(incoming.token)?;
+    let session = match incoming.session_id {
+        None => SessionRequest::Plain,
+        Some(raw) => match value::<Option<String>>(raw)?.as_deref() {
+            None | Some("") => SessionRequest::New,
+            Some(name) => {
+                SessionRequest::Named(SessionId::new(name).map_err(|_| DecodeError::InvalidFormat)?)
+            }
+        },
+    };
+    let offline: Option<OfflinePolicy> = optional(incoming.offline)?;
+    let confirm_sync: Option<bool> = optional(incoming.confirm_sync)?;
+    Ok(AuthRequest {
+        token: token.unwrap_or_default(),
+        session,
+        offline,
+        confirm_sync: confirm_sync.unwrap_or(false),
+    })
+}
+
+/// An id that is no UUID is an unknown one: ignored, like every unknown ack.
+fn ack(incoming: &Incoming<'_>) -> Result<Ack, DecodeError> {
+    if let Some(raw) = incoming.event_id {
+        // The usual spelling of one id needs no unescaping.
+        let id = raw.get().trim_matches('"');
+        if !raw.get().starts_with('"') {
+            return Err(DecodeError::InvalidFormat);
+        }
+        return Ok(Ack::Events(parse_id(id).into_iter().collect()));
+    }
+    if let Some(raw) = incoming.event_ids {
+        let ids: Vec<Cow<'_, str>> =
+            serde_json::from_str(raw.get()).map_err(|_| DecodeError::InvalidFormat)?;
+        return Ok(Ack::Events(ids.iter().filter_map(|id| parse_id(id)).collect()));
+    }
+    let raw = incoming.up_to.ok_or(DecodeError::InvalidFormat)?;
+    let up_to: i64 = value(raw)?;
+    Ok(Ack::UpTo(Seq(up_to.max(0))))
+}
+
+fn parse_id(text: &str) -> Option<EventId> {
+    uuid::Uuid::parse_str(text).ok().map(EventId)
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! `reply` recipient once the transaction is durable, or failed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
@@ -401,4 +402,35 @@ pub struct PersistencePort {
     pub broadcast_progress: Recipient<BroadcastProgress>,
     pub flush: Recipient<Flush>,
     pub observe_pruning: Recipient<ObservePruning>,
+    pub waiting: Waiting,
+}
+
+/// How many events wait to be stored. Whoever appends asks first; Persistence takes them off
+/// when it answers.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    events: Arc<AtomicUsize>,
+    events_max: usize,
+}
+
+impl Waiting {
+    /// Lets this many events wait. A single batch may be larger if nothing else waits.
+    pub fn new(events_max: usize) -> Self {
+        Self { events: Arc::default(), events_max }
+    }
+
+    /// Lets `events` more wait, unless that is too many.
+    pub fn enter(&self, events: usize) -> bool {
+        let before = self.events.fetch_add(events, Ordering::Relaxed);
+        if before > 0 && before + events > self.events_max {
+            self.leave(events);
+            return false;
+        }
+        true
+    }
+
+    /// Takes `events` off, because they were answered.
+    pub fn leave(&self, events: usize) {
+        self.events.fetch_sub(events, Ordering::Relaxed);
+    }
 }

@@ -1,3 +1,11 @@
-//! Which connections a worker holds.
+//! Which connections a worker holds, and what it does with them.
 
+mod acks;
+mod actor;
+mod connection;
 pub mod messages;
+pub mod sessions;
+mod worker;
+
+pub use self::connection::{Connection, SocketHandle};
+pub use self::worker::{Worker, WorkerParts};

@@ -1,0 +1,22 @@
+# Everything a developer runs. `make test` installs what it needs where it is missing.
+
+.PHONY: test lint bench docs help
+
+help: ## Lists the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+test: ## Installs what the tests need, runs everything, and ends with a count.
+	@scripts/install-test-tools.sh
+	@scripts/test.sh
+
+lint: ## Formatting, clippy and documentation, as CI has them.
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --lib --no-default-features --features postgres-bundled --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
+
+docs: ## Builds the API documentation.
+	cargo doc --no-deps
+
+bench: ## Runs the benches, each beside its limits, and prints the ratios.
+	@benches/run.sh

@@ -1,0 +1,4 @@
+DROP TABLE broadcasts;
+DROP TABLE sessions;
+DROP TABLE users;
+DROP TABLE events;

@@ -1,0 +1,110 @@
+//! Keys of publishers and administrators. Only their hashes are kept, and compared in constant
+//! time.
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::{AuthSetupError, Scope};
+use crate::config::{ApiKeyConfig, AuthConfig};
+
+/// What a key may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its name in logs.
+    pub name: String,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+}
+
+/// The known keys.
+#[derive(Clone, Debug, Default)]
+pub struct ApiKeys(Vec<([u8; 32], ApiKey)>);
+
+impl ApiKeys {
+    /// The configured keys, and one more with every scope if the environment gives it.
+    ///
+    /// # Errors
+    /// When a hash is not 64 hexadecimal characters or a scope is unknown.
+    pub fn from_config(config: &AuthConfig, env_key: Option<&str>) -> Result<Self, AuthSetupError> {
+        let mut keys = Vec::new();
+        for (index, key) in config.api_keys.iter().enumerate() {
+            keys.push(from_config(key, index)?);
+        }
+        if let Some(key) = env_key {
+            let scopes = vec![Scope::Publish, Scope::Admin];
+            keys.push((hash(key), ApiKey { name: "environment".to_owned(), scopes }));
+        }
+        Ok(Self(keys))
+    }
+
+    /// The key that was presented. Every known key is compared, whatever comes of the first.
+    pub fn find(&self, presented: &str) -> Option<&ApiKey> {
+        let presented = hash(presented);
+        let mut found = None;
+        for (known, key) in &self.0 {
+            if bool::from(known.ct_eq(&presented)) {
+                found = Some(key);
+            }
+        }
+        found
+    }
+}
+
+fn hash(key: &str) -> [u8; 32] {
+    Sha256::digest(key).into()
+}
+
+fn from_config(config: &ApiKeyConfig, index: usize) -> Result<([u8; 32], ApiKey), AuthSetupError> {
+    let problem = |key: &str, problem: String| AuthSetupError::Key {
+        setting: format!("auth.api_keys[{index}].{key}"),
+        problem,
+    };
+    let mut hash = [0; 32];
+    hex::decode_to_slice(&config.sha256, &mut hash)
+        .map_err(|_| problem("sha256", "must be 64 hexadecimal characters".to_owned()))?;
+    let mut scopes = Vec::with_capacity(config.scopes.len());
+    for name in &config.scopes {
+        let scope = Scope::from_name(name).ok_or_else(|| {
+            problem("scopes", format!("{name:?} is unknown; \"publish\" and \"admin\" are known"))
+        })?;
+        scopes.push(scope);
+    }
+    Ok((hash, ApiKey { name: config.name.clone(), scopes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(sha256: &str, scopes: &[&str]) -> AuthConfig {
+        let key = ApiKeyConfig {
+            name: "app".to_owned(),
+            sha256: sha256.to_owned(),
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+        };
+        AuthConfig { api_keys: vec![key], ..AuthConfig::default() }
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_hash_and_nothing_else() {
+        let config = configured(&hex::encode(hash("s3cret")), &["publish"]);
+        let keys = ApiKeys::from_config(&config, Some("other")).unwrap();
+        assert_eq!(keys.find("s3cret").map(|key| &*key.scopes), Some(&[Scope::Publish][..]));
+        assert_eq!(keys.find("other").map(|key| key.scopes.len()), Some(2));
+        assert_eq!(keys.find("s3cre"), None);
+        assert_eq!(keys.find(""), None);
+    }
+
+    #[test]
+    fn a_bad_hash_and_an_unknown_scope_are_named() {
+        let error = |config| ApiKeys::from_config(&config, None).unwrap_err().to_string();
+        assert_eq!(
+            error(configured("abc", &[])),
+            "auth.api_keys[0].sha256: must be 64 hexadecimal characters"
+        );
+        assert_eq!(
+            error(configured(&"0".repeat(64), &["root"])),
+            "auth.api_keys[0].scopes: \"root\" is unknown; \"publish\" and \"admin\" are known"
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! JwtVerifier: tokens checked with configured keys, key sets and the hub's own secret.
+
+use std::fs;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use futures_util::future::BoxFuture;
+use jsonwebtoken::crypto::verify;
+use jsonwebtoken::decode_header;
+
+use super::claims::{self, Rules};
+use super::jwks::RemoteKeys;
+use super::keys::{Key, from_key_set, install_provider};
+use super::{AuthError, AuthSetupError, Identity, Secret, SecretOrigin, TokenVerifier};
+use crate::config::AuthConfig;
+use crate::protocol::Timestamp;
+
+/// The longest token taken, in bytes.
+const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// Keys tried for a token that names none.
+const TRIED_MAX: usize = 8;
+
+/// The hub's own verifier.
+pub struct JwtVerifier {
+    keys: Vec<Key>,
+    remote: Option<RemoteKeys>,
+    rules: Rules,
+}
+
+impl std::fmt::Debug for JwtVerifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JwtVerifier").field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+impl JwtVerifier {
+    /// Reads every configured key; with none configured, the hub's own secret, which is made if
+    /// it is not there.
+    ///
+    /// # Errors
+    /// When a key cannot be read.
+    pub fn from_config(config: &AuthConfig) -> Result<Self, AuthSetupError> {
+        install_provider();
+        let mut keys = Vec::new();
+        for (index, key) in config.keys.iter().enumerate() {
+            keys.push(Key::from_config(key, index)?);
+        }
+        if let Some(path) = &config.jwks_file {
+            let text = fs::read(path).map_err(|source| AuthSetupError::File {
+                setting: "auth.jwks_file",
+                path: path.clone(),
+                source,
+            })?;
+            keys.extend(from_key_set(&text).map_err(|problem| AuthSetupError::Key {
+                setting: "auth.jwks_file".to_owned(),
+                problem: format!("{} {problem}", path.display()),
+            })?);
+        }
+        if config.uses_own_secret() {
+            let (secret, origin) = Secret::load_or_create(&config.secret_file)?;
+            if origin == SecretOrigin::Created {
+                log::info!("made a signing secret in {}", config.secret_file.display());
+            }
+            keys.push(Key::from_secret(&secret, None));
+        }
+        Ok(Self {
+            keys,
+            remote: config.jwks_url.clone().map(RemoteKeys::new),
+            rules: Rules {
+                issuer: config.issuer.clone(),
+                audience: config.audience.clone(),
+                leeway_s: config.leeway_s,
+            },
+        })
+    }
+
+    async fn check(&self, token: &str, now: Timestamp) -> Result<Identity, AuthError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(AuthError::Invalid);
+        }
+        let header = decode_header(token).map_err(|_| AuthError::Invalid)?;
+        let kid = header.kid.as_deref();
+        let candidate = |key: &&Key| {
+            key.algorithm == header.alg
+                && (kid.is_none() || key.kid.is_none() || key.kid.as_deref() == kid)
+        };
+        if let Some(claims) = verified(token, self.keys.iter().filter(candidate)) {
+            return claims::check(&claims, &self.rules, now);
+        }
+        let Some(remote) = &self.remote else { return Err(AuthError::Invalid) };
+        // What we know is tried first; only a key we have never seen is worth a fetch.
+        let (known, has_keys) = remote.known();
+        let is_known = known.iter().any(|key| kid.is_some() && key.kid.as_deref() == kid);
+        if has_keys && let Some(claims) = verified(token, known.iter().filter(candidate)) {
+            return claims::check(&claims, &self.rules, now);
+        }
+        if is_known || (has_keys && kid.is_none()) {
+            return Err(AuthError::Invalid);
+        }
+        remote.refresh().await;
+        let (known, has_keys) = remote.known();
+        match verified(token, known.iter().filter(candidate)) {
+            Some(claims) => claims::check(&claims, &self.rules, now),
+            None if has_keys => Err(AuthError::Invalid),
+            None => Err(AuthError::KeysUnavailable),
+        }
+    }
+}
+
+impl TokenVerifier for JwtVerifier {
+    fn verify<'a>(
+        &'a self,
+        token: &'a str,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Identity, AuthError>> {
+        Box::pin(self.check(token, now))
+    }
+}
+
+/// The claims of a token, if one of these keys signed it.
+fn verified<'k>(token: &str, keys: impl Iterator<Item = &'k Key>) -> Option<Vec<u8>> {
+    let (message, signature) = token.rsplit_once('.')?;
+    let (_, claims) = message.split_once('.')?;
+    for key in keys.take(TRIED_MAX) {
+        let is_good = verify(signature, message.as_bytes(), &key.key, key.algorithm);
+        if is_good.unwrap_or(false) {
+            return BASE64_URL_SAFE_NO_PAD.decode(claims).ok();
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Who waits for an answer of ReliableDelivery, by ticket.
+
+use std::collections::HashMap;
+
+use tokio::sync::oneshot;
+
+use crate::delivery::messages::{Attached, PublishError, Receipt, Revoked, SessionStatus};
+use crate::delivery::output::Answer;
+use crate::persistence::messages::Ticket;
+
+type Published = Result<Receipt, PublishError>;
+
+#[derive(Debug)]
+enum Reply {
+    Publish { batch: u64, place: usize },
+    Attach(oneshot::Sender<Attached>),
+    Sessions(oneshot::Sender<Option<Vec<SessionStatus>>>),
+    Revoked(oneshot::Sender<Revoked>),
+}
+
+/// Events that were published together are answered together.
+#[derive(Debug)]
+struct Batch {
+    results: Vec<Published>,
+    open: usize,
+    reply: oneshot::Sender<Vec<Published>>,
+}
+
+/// The open requests. Bounded by what the mailbox and the store let in.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    replies: HashMap<Ticket, Reply>,
+    batches: HashMap<u64, Batch>,
+    next_batch: u64,
+}
+
+impl Replies {
+    /// Opens a batch of `len` publishes.
+    pub(super) fn open_batch(&mut self, len: usize, reply: oneshot::Sender<Vec<Published>>) -> u64 {
+        self.next_batch += 1;
+        let results = vec![Err(PublishError::Unavailable); len];
+        self.batches.insert(self.next_batch, Batch { results, open: len, reply });
+        self.next_batch
+    }
+
+    /// Expects the answer to one publish of a batch.
+    pub(super) fn expect_publish(&mut self, ticket: Ticket, batch: u64, place: usize) {
+        self.replies.insert(ticket, Reply::Publish { batch, place });
+    }
+
+    /// Expects the answer to an attach.
+    pub(super) fn expect_attach(&mut self, ticket: Ticket, reply: oneshot::Sender<Attached>) {
+        self.replies.insert(ticket, Reply::Attach(reply));
+    }
+
+    /// Expects the answer to a listing.
+    pub(super) fn expect_sessions(
+        &mut self,
+        ticket: Ticket,
+        reply: oneshot::Sender<Option<Vec<SessionStatus>>>,
+    ) {
+        self.replies.insert(ticket, Reply::Sessions(reply));
+    }
+
+    /// Expects the answer to a revocation.
+    pub(super) fn expect_revoked(&mut self, ticket: Ticket, reply: oneshot::Sender<Revoked>) {
+        self.replies.insert(ticket, Reply::Revoked(reply));
+    }
+
+    /// Hands out an answer. Whoever asked may have stopped waiting: then it is dropped.
+    pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        match (self.replies.remove(&ticket), answer) {
+            (Some(Reply::Publish { batch, place }), Answer::Published(result)) => {
+                self.fill(batch, place, result);
+            }
+            (Some(Reply::Attach(reply)), Answer::Attached(attached)) => {
+                let _ = reply.send(attached);
+            }
+            (Some(Reply::Sessions(reply)), Answer::Sessions(sessions)) => {
+                let _ = reply.send(sessions);
+            }
+            (Some(Reply::Revoked(reply)), Answer::Revoked(revoked)) => {
+                let _ = reply.send(revoked);
+            }
+            (reply, answer) => log::error!("{answer:?} does not answer {reply:?}"),
+        }
+    }
+
+    fn fill(&mut self, number: u64, place: usize, result: Published) {
+        let Some(batch) = self.batches.get_mut(&number) else { return };
+        if let Some(slot) = batch.results.get_mut(place) {
+            *slot = result;
+            batch.open -= 1;
+        }
+        if batch.open == 0
+            && let Some(batch) = self.batches.remove(&number)
+        {
+            let _ = batch.reply.send(batch.results);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What the hub counts, in Prometheus' terms. Cheap to bump: atomics, no look-ups.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::delivery::pending::Counts;
+use crate::dialect::DialectKind;
+use crate::protocol::CloseCode;
+
+type Labels = [(&'static str, String); 1];
+
+/// The counters. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    published: Counter,
+    delivered: Counter,
+    redelivered: Counter,
+    acked: Counter,
+    gave_up: Counter,
+    full_syncs_offline: Counter,
+    full_syncs_lost: Counter,
+    full_syncs_owed: Counter,
+    connections: Gauge,
+    closes: Family<Labels, Counter>,
+    outbox_overflows: Counter,
+    groups: Histogram,
+    group_seconds: Histogram,
+    publish_seconds: Histogram,
+    registry: Arc<Mutex<Registry>>,
+}
+
+impl Metrics {
+    /// Fresh counters, all zero.
+    pub fn new() -> Self {
+        let full_syncs = Family::<Labels, Counter>::default();
+        let reason =
+            |reason: &str| full_syncs.get_or_create(&[("reason", reason.to_owned())]).clone();
+        let connections = Family::<Labels, Gauge>::default();
+        let native = [("dialect", DialectKind::Native.name().to_owned())];
+        let metrics = Self {
+            published: Counter::default(),
+            delivered: Counter::default(),
+            redelivered: Counter::default(),
+            acked: Counter::default(),
+            gave_up: Counter::default(),
+            full_syncs_offline: reason("offline"),
+            full_syncs_lost: reason("connection_lost"),
+            full_syncs_owed: reason("too_many_owed"),
+            connections: connections.get_or_create(&native).clone(),
+            closes: Family::default(),
+            outbox_overflows: Counter::default(),
+            groups: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
+            group_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            publish_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            registry: Arc::default(),
+        };
+        metrics.register(full_syncs, connections);
+        metrics
+    }
+
+    fn register(&self, full_syncs: Family<Labels, Counter>, connections: Family<Labels, Gauge>) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = registry.sub_registry_with_prefix("staffetta");
+        let all = &mut all;
+        for (name, help, counter) in [
+            ("events_published", "Events taken from publishers", &self.published),
+            ("deliveries", "Events handed to connections for the first time", &self.delivered),
+            ("redeliveries", "Events handed to connections again", &self.redelivered),
+            ("acks", "Deliveries settled by an ack", &self.acked),
+            ("give_ups", "Sessions given up because they did not ack", &self.gave_up),
+            (
+                "outbox_overflows",
+                "Connections closed for reading too slowly",
+                &self.outbox_overflows,
+            ),
+        ] {
+            all.register(name, help, counter.clone());
+        }
+        all.register("full_syncs", "Sessions told to do a full sync, by reason", full_syncs);
+        all.register("connections", "Live connections, by dialect", connections);
+        all.register("closes", "Connections closed by the hub, by close code", self.closes.clone());
+        all.register("group_commit_events", "Events per transaction", self.groups.clone());
+        all.register("group_commit_seconds", "Time a transaction took", self.group_seconds.clone());
+        all.register(
+            "publish_durable_seconds",
+            "Time from taking an event to answering its publisher",
+            self.publish_seconds.clone(),
+        );
+    }
+
+    /// Adds what a pending-event table counted.
+    pub fn count_deliveries(&self, counts: &Counts) {
+        self.published.inc_by(counts.published);
+        self.delivered.inc_by(counts.delivered);
+        self.redelivered.inc_by(counts.redelivered);
+        self.acked.inc_by(counts.acked);
+        self.gave_up.inc_by(counts.gave_up);
+        self.full_syncs_offline.inc_by(counts.full_syncs_offline);
+        self.full_syncs_lost.inc_by(counts.full_syncs_lost);
+        self.full_syncs_owed.inc_by(counts.full_syncs_owed);
+    }
+
+    /// Notes a transaction that appended events.
+    pub fn group_committed(&self, events: usize, took: Duration) {
+        self.groups.observe(events as f64);
+        self.group_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how long a publisher waited for its event to be durable.
+    pub fn publish_answered(&self, took: Duration) {
+        self.publish_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes a new connection.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    /// Notes the end of a connection.
+    pub fn connection_ended(&self) {
+        self.connections.dec();
+    }
+
+    /// Notes that the hub closed a connection.
+    pub fn closed(&self, code: CloseCode) {
+        if code == CloseCode::TooSlow {
+            self.outbox_overflows.inc();
+        }
+        self.closes.get_or_create(&[("code", code.code().to_string())]).inc();
+    }
+
+    /// Everything as Prometheus text (OpenMetrics 1.0).
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

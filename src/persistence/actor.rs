@@ -1,0 +1,406 @@
+//! Persistence: the one writer, on a thread of its own that may block.
+//!
+//! Handlers only collect. The group is committed when the mailbox is drained, or when it is
+//! large enough: what arrives during a commit is the next group, and an idle hub waits for
+//! nothing. Reads that must see every write before them follow the commit; all others run on
+//! [`Readers`].
+
+mod answers;
+
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, WrapFuture};
+use tokio::sync::oneshot;
+
+use super::connection::{Opener, StoreConnection, StoreSetupError, in_transaction, migrate};
+use super::events::LastSeqs;
+use super::group::{self, Write};
+use super::messages::{
+    Append, BroadcastProgress, CheckHealth, ClaimSession, DeleteSessions, FindEvent, Flush,
+    LoadUser, LogPruned, LogRead, NextBroadcast, ObservePruning, PersistencePort, ReadLog,
+    ReadPage, SaveFloors, SaveSessions, StartBroadcast, StoreError, Waiting,
+};
+use super::readers::Readers;
+use super::{broadcasts, events, sessions};
+use crate::clock;
+use crate::config::{DatabaseConfig, RetentionConfig};
+use crate::metrics::Metrics;
+
+/// Messages that may wait; the events in them are bounded by [`Waiting`].
+const MAILBOX_MAX: usize = 16_384;
+
+/// The pause between two steps of pruning, for traffic to go on.
+const PRUNE_PAUSE: Duration = Duration::from_millis(20);
+
+/// A write, or a read that must see every write before it.
+enum Job {
+    Write(Write),
+    Load(LoadUser),
+    NextBroadcast(NextBroadcast),
+    Flush(Flush),
+}
+
+/// The actor.
+pub struct Persistence {
+    opener: Opener,
+    /// None after it broke, until the next group opens another.
+    connection: Option<StoreConnection>,
+    readers: Readers,
+    last: LastSeqs,
+    jobs: Vec<Job>,
+    events: usize,
+    is_commit_due: bool,
+    events_max: usize,
+    waiting: Waiting,
+    retention: RetentionConfig,
+    is_pruning: bool,
+    pruned: usize,
+    observers: Vec<actix::Recipient<LogPruned>>,
+    metrics: Metrics,
+}
+
+impl std::fmt::Debug for Persistence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Persistence").finish_non_exhaustive()
+    }
+}
+
+/// The running store.
+#[derive(Debug)]
+pub struct PersistenceHandle {
+    port: PersistencePort,
+    arbiter: Arbiter,
+}
+
+impl PersistenceHandle {
+    /// What others may ask of it.
+    pub fn port(&self) -> &PersistencePort {
+        &self.port
+    }
+
+    /// Waits until everything asked so far is durable, then ends the writing thread.
+    pub async fn stop(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.port.flush.send(Flush(reply)).await.is_ok() && done.await.is_err() {
+            log::warn!("the store ended before everything was written");
+        }
+        self.arbiter.stop();
+    }
+}
+
+impl Persistence {
+    /// Opens the database, brings its schema up to date, and starts the actor on a thread of
+    /// its own.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or its schema not be brought up to date.
+    pub fn start(
+        database: &DatabaseConfig,
+        retention: &RetentionConfig,
+        metrics: Metrics,
+    ) -> Result<PersistenceHandle, StoreSetupError> {
+        for migration in migrate(database)? {
+            log::info!("migrated the database to {migration}");
+        }
+        let opener = Opener::new(database)?;
+        let connection = opener.open().map_err(|error| StoreSetupError::Open(error.to_string()))?;
+        let pool = r2d2::Pool::builder()
+            .max_size(database.readers.max(1))
+            .min_idle(Some(0))
+            .connection_timeout(Duration::from_millis(database.busy_timeout_ms))
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build_unchecked(opener.clone());
+        let waiting = Waiting::new(database.queue_max);
+        let actor = Self {
+            opener,
+            connection: Some(connection),
+            readers: Readers::start(pool, database.readers)?,
+            last: LastSeqs::default(),
+            jobs: Vec::new(),
+            events: 0,
+            is_commit_due: false,
+            events_max: database.group_max,
+            waiting: waiting.clone(),
+            retention: retention.clone(),
+            is_pruning: false,
+            pruned: 0,
+            observers: Vec::new(),
+            metrics,
+        };
+        let arbiter = Arbiter::new();
+        let addr = Self::start_in_arbiter(&arbiter.handle(), |_| actor);
+        Ok(PersistenceHandle { port: port(&addr, waiting), arbiter })
+    }
+
+    fn take(&mut self, job: Job, ctx: &mut Context<Self>) {
+        if let Job::Write(write) = &job {
+            self.events += write.events();
+        }
+        self.jobs.push(job);
+        if self.events >= self.events_max {
+            self.commit();
+            return;
+        }
+        if !self.is_commit_due {
+            self.is_commit_due = true;
+            // What is spawned is polled once the mailbox is drained.
+            ctx.spawn(async {}.into_actor(self).map(|(), actor, _| {
+                actor.is_commit_due = false;
+                actor.commit();
+            }));
+        }
+    }
+
+    fn commit(&mut self) {
+        if self.jobs.is_empty() {
+            return;
+        }
+        let started = clock::now();
+        let mut writes = Vec::with_capacity(self.jobs.len());
+        let mut after = Vec::new();
+        for job in std::mem::take(&mut self.jobs) {
+            match job {
+                Job::Write(write) => writes.push(write),
+                Job::Load(_) | Job::NextBroadcast(_) | Job::Flush(_) => after.push(job),
+            }
+        }
+        let events = std::mem::take(&mut self.events);
+        let last = &mut self.last;
+        let done = match open(&self.opener, &mut self.connection) {
+            Ok(connection) => group::commit(&writes, last, connection),
+            Err(error) => Err(error),
+        };
+        self.note(&done.as_ref().map(|_| ()), events, started);
+        answers::answer(writes, done, &self.waiting);
+        for job in after {
+            self.read_after(job);
+        }
+    }
+
+    fn note(&mut self, done: &Result<(), &StoreError>, events: usize, started: Instant) {
+        match done {
+            Ok(()) if events > 0 => {
+                self.metrics.group_committed(events, clock::now() - started);
+            }
+            Ok(()) => {}
+            Err(error) => {
+                log::error!("a group of {events} events was not stored: {error}");
+                self.drop_broken();
+            }
+        }
+    }
+
+    /// A Postgres connection that saw an error is replaced; SQLite's is a file and stays good.
+    fn drop_broken(&mut self) {
+        if matches!(self.connection, Some(StoreConnection::Postgres(_))) {
+            self.connection = None;
+        }
+    }
+
+    fn read_after(&mut self, job: Job) {
+        let connection = open(&self.opener, &mut self.connection);
+        let failed = match job {
+            Job::Write(_) => false,
+            Job::Load(load) => {
+                let result = connection.and_then(|c| Ok(sessions::load(&load.user, c)?));
+                let failed = result.is_err();
+                answers::loaded(load, result);
+                failed
+            }
+            Job::NextBroadcast(next) => {
+                let result = connection.and_then(|c| Ok(broadcasts::next(next.users_max, c)?));
+                let failed = result.is_err();
+                let _ = next.reply.send(result);
+                failed
+            }
+            Job::Flush(Flush(reply)) => {
+                let _ = reply.send(());
+                false
+            }
+        };
+        if failed {
+            self.drop_broken();
+        }
+    }
+
+    fn start_pruning(&mut self, ctx: &mut Context<Self>) {
+        if !self.is_pruning {
+            self.is_pruning = true;
+            self.pruned = 0;
+            self.prune_step(ctx);
+        }
+    }
+
+    /// Prunes a little, in a transaction of its own, and goes on after a pause while there is
+    /// more.
+    fn prune_step(&mut self, ctx: &mut Context<Self>) {
+        match self.prune() {
+            Ok(0) => {
+                if self.pruned > 0 {
+                    log::info!("pruned {} events and sessions past their age", self.pruned);
+                }
+                self.is_pruning = false;
+            }
+            Ok(removed) => {
+                self.pruned += removed;
+                ctx.run_later(PRUNE_PAUSE, |actor, ctx| actor.prune_step(ctx));
+            }
+            Err(error) => {
+                log::warn!("pruning stops until the next round: {error}");
+                self.drop_broken();
+                self.is_pruning = false;
+            }
+        }
+    }
+
+    fn prune(&mut self) -> Result<usize, StoreError> {
+        let now = clock::wall();
+        let step_max = self.retention.prune_step_max;
+        let events_before = now.minus_ms(self.retention.events_age_s.saturating_mul(1_000));
+        let sessions_before = now.minus_ms(self.retention.sessions_age_s.saturating_mul(1_000));
+        let connection = open(&self.opener, &mut self.connection)?;
+        let (removed, users) = in_transaction(connection, |connection| {
+            let (mut removed, users) = events::prune(events_before, step_max, connection)?;
+            removed += sessions::prune(sessions_before, step_max, connection)?;
+            removed += broadcasts::prune(events_before, connection)?;
+            Ok((removed, users))
+        })?;
+        if !users.is_empty() {
+            for observer in &self.observers {
+                // One that does not keep up learns of it when it next reads the user.
+                if observer.try_send(LogPruned { users: users.clone() }).is_err() {
+                    log::debug!("an observer of pruning does not keep up");
+                }
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// The writing connection, opened anew after it broke.
+fn open<'a>(
+    opener: &Opener,
+    connection: &'a mut Option<StoreConnection>,
+) -> Result<&'a mut StoreConnection, StoreError> {
+    match connection {
+        Some(open) => Ok(open),
+        None => {
+            let opened = opener.open().map_err(|error| StoreError::Database(error.to_string()))?;
+            Ok(connection.insert(opened))
+        }
+    }
+}
+
+fn port(addr: &Addr<Persistence>, waiting: Waiting) -> PersistencePort {
+    PersistencePort {
+        append: addr.clone().recipient(),
+        save_sessions: addr.clone().recipient(),
+        save_floors: addr.clone().recipient(),
+        delete_sessions: addr.clone().recipient(),
+        claim_session: addr.clone().recipient(),
+        load_user: addr.clone().recipient(),
+        read_log: addr.clone().recipient(),
+        read_page: addr.clone().recipient(),
+        check_health: addr.clone().recipient(),
+        find_event: addr.clone().recipient(),
+        start_broadcast: addr.clone().recipient(),
+        next_broadcast: addr.clone().recipient(),
+        broadcast_progress: addr.clone().recipient(),
+        flush: addr.clone().recipient(),
+        observe_pruning: addr.clone().recipient(),
+        waiting,
+    }
+}
+
+impl Actor for Persistence {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX_MAX);
+        let interval = Duration::from_millis(self.retention.prune_interval_ms);
+        ctx.run_interval(interval, |actor, ctx| actor.start_pruning(ctx));
+    }
+}
+
+macro_rules! collect {
+    ($message:ident => $job:expr) => {
+        impl Handler<$message> for Persistence {
+            type Result = ();
+
+            fn handle(&mut self, message: $message, ctx: &mut Self::Context) {
+                self.take($job(message), ctx);
+            }
+        }
+    };
+}
+
+collect!(Append => |append| Job::Write(Write::Append(append)));
+collect!(SaveSessions => |save| Job::Write(Write::SaveSessions(save)));
+collect!(SaveFloors => |save| Job::Write(Write::SaveFloors(save)));
+collect!(DeleteSessions => |delete| Job::Write(Write::DeleteSessions(delete)));
+collect!(ClaimSession => |claim| Job::Write(Write::Claim(claim)));
+collect!(StartBroadcast => |start| Job::Write(Write::StartBroadcast(start)));
+collect!(BroadcastProgress => |progress| Job::Write(Write::BroadcastProgress(progress)));
+collect!(LoadUser => Job::Load);
+collect!(NextBroadcast => Job::NextBroadcast);
+collect!(Flush => Job::Flush);
+
+impl Handler<ReadLog> for Persistence {
+    type Result = ();
+
+    fn handle(&mut self, read: ReadLog, _ctx: &mut Self::Context) {
+        self.readers.read(move |connection| {
+            let ReadLog { user, session, ticket, after, events_max, bytes_max, reply } = read;
+            let result =
+                connection.and_then(|c| Ok(events::read(&user, after, events_max, bytes_max, c)?));
+            answers::send(&reply, LogRead { user, session, ticket, result });
+        });
+    }
+}
+
+impl Handler<ReadPage> for Persistence {
+    type Result = ();
+
+    fn handle(&mut self, read: ReadPage, _ctx: &mut Self::Context) {
+        self.readers.read(move |connection| {
+            let ReadPage { user, after, now, events_max, bytes_max, reply } = read;
+            let page = connection
+                .and_then(|c| Ok(events::read_page(&user, after, now, events_max, bytes_max, c)?));
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(page);
+        });
+    }
+}
+
+impl Handler<FindEvent> for Persistence {
+    type Result = ();
+
+    fn handle(&mut self, find: FindEvent, _ctx: &mut Self::Context) {
+        self.readers.read(move |connection| {
+            let found = connection.and_then(|c| Ok(events::find(find.event, find.users_max, c)?));
+            let _ = find.reply.send(found);
+        });
+    }
+}
+
+impl Handler<CheckHealth> for Persistence {
+    type Result = ();
+
+    fn handle(&mut self, CheckHealth(reply): CheckHealth, _ctx: &mut Self::Context) {
+        self.readers.read(move |connection| {
+            let healthy = connection.and_then(|c| {
+                events::check(c)?;
+                Ok::<_, StoreError>(())
+            });
+            let _ = reply.send(healthy);
+        });
+    }
+}
+
+impl Handler<ObservePruning> for Persistence {
+    type Result = ();
+
+    fn handle(&mut self, ObservePruning(observer): ObservePruning, _ctx: &mut Self::Context) {
+        self.observers.push(observer);
+    }
+}

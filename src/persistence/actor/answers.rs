@@ -1,0 +1,75 @@
+//! Tells the askers of a group what became of it.
+
+use actix::{Message, Recipient};
+
+use crate::persistence::group::{Outcomes, Write};
+use crate::persistence::messages::{
+    Append, Appended, BroadcastOutcome, ClaimSession, LoadUser, SessionClaimed, StoreError, Ticket,
+    UserLoaded, UserSnapshot, Waiting,
+};
+
+type Results = Vec<(Ticket, Result<crate::persistence::messages::AppendOutcome, StoreError>)>;
+
+/// Answers a whole group: one `Appended` per ReliableDelivery, and every other asker its own.
+pub(super) fn answer(writes: Vec<Write>, done: Result<Outcomes, StoreError>, waiting: &Waiting) {
+    let (mut outcomes, failed) = match done {
+        Ok(outcomes) => (outcomes, None),
+        Err(error) => (Outcomes::default(), Some(error)),
+    };
+    let lost = || failed.clone().unwrap_or(StoreError::Closed);
+    let mut appended: Vec<(usize, Recipient<Appended>, Results)> = Vec::new();
+    for write in writes {
+        match write {
+            Write::Append(Append { group, events, reply }) => {
+                waiting.leave(events.len());
+                let place = appended.iter().position(|(known, ..)| *known == group);
+                let place = place.unwrap_or_else(|| {
+                    appended.push((group, reply, Vec::new()));
+                    appended.len() - 1
+                });
+                let Some((_, _, results)) = appended.get_mut(place) else { continue };
+                results.extend(
+                    events
+                        .into_iter()
+                        .map(|event| (event.ticket, outcomes.appends.pop_front().ok_or_else(lost))),
+                );
+            }
+            Write::Claim(ClaimSession { ticket, user, reply, .. }) => {
+                let result = outcomes.claims.pop_front().ok_or_else(lost);
+                send(&reply, SessionClaimed { ticket, user, result });
+            }
+            Write::StartBroadcast(start) => {
+                let result: Result<BroadcastOutcome, _> =
+                    outcomes.broadcasts.pop_front().ok_or_else(lost);
+                // Whoever asked may have stopped waiting.
+                let _ = start.reply.send(result);
+            }
+            Write::BroadcastProgress(progress) => {
+                let result = failed.clone().map_or(Ok(()), Err);
+                let _ = progress.reply.send(result);
+            }
+            Write::SaveSessions(_) | Write::SaveFloors(_) | Write::DeleteSessions(_) => {}
+        }
+    }
+    for (_, reply, results) in appended {
+        send(&reply, Appended(results));
+    }
+}
+
+/// Answers a load.
+pub(super) fn loaded(load: LoadUser, result: Result<UserSnapshot, StoreError>) {
+    send(&load.reply, UserLoaded { user: load.user, result });
+}
+
+/// Hands an answer to an actor.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "one answer per request that was let in: bounded by the requests, and never lost"
+)]
+pub(super) fn send<M>(reply: &Recipient<M>, answer: M)
+where
+    M: Message + Send,
+    M::Result: Send,
+{
+    reply.do_send(answer);
+}

@@ -1,0 +1,113 @@
+//! Events for everyone: taken once, handed out a part at a time, never forgotten half way.
+
+use std::sync::Arc;
+
+use diesel::dsl::count;
+use diesel::prelude::*;
+
+use super::connection::StoreConnection;
+use super::messages::{BroadcastOutcome, BroadcastPart, DuplicateKey};
+use super::rows::{BroadcastRow, name, parse_name};
+use super::schema::{broadcasts, sessions};
+use crate::protocol::{EventContent, EventId, Timestamp, UserId};
+
+/// Takes a broadcast, inside the caller's transaction.
+pub(super) fn start(
+    content: &EventContent,
+    duplicate: &DuplicateKey,
+    others: u64,
+    connection: &mut StoreConnection,
+) -> QueryResult<BroadcastOutcome> {
+    if let Some(known) = find(content, duplicate, connection)? {
+        return Ok(known);
+    }
+    let users: i64 =
+        sessions::table.select(count(sessions::user_id).aggregate_distinct()).first(connection)?;
+    let users = users + i64::try_from(others).unwrap_or(0);
+    let row = BroadcastRow::new(content, duplicate, users);
+    super::connection::on_backend!(connection, inner => diesel::insert_into(broadcasts::table)
+        .values(&row)
+        .execute(inner))?;
+    Ok(BroadcastOutcome::Started { users: u64::try_from(users).unwrap_or(0) })
+}
+
+fn find(
+    content: &EventContent,
+    duplicate: &DuplicateKey,
+    connection: &mut StoreConnection,
+) -> QueryResult<Option<BroadcastOutcome>> {
+    let (row, wanted) = match duplicate {
+        DuplicateKey::Fresh => return Ok(None),
+        DuplicateKey::EventId { fingerprint } => (
+            broadcasts::table
+                .filter(broadcasts::event_id.eq(name(content.id)))
+                .select(BroadcastRow::as_select())
+                .first(connection)
+                .optional()?,
+            fingerprint,
+        ),
+        DuplicateKey::Key { key, fingerprint } => (
+            broadcasts::table
+                .filter(broadcasts::idempotency_key.eq(key))
+                .select(BroadcastRow::as_select())
+                .first(connection)
+                .optional()?,
+            fingerprint,
+        ),
+    };
+    let Some(row) = row else { return Ok(None) };
+    let id = parse_name(&row.event_id).filter(|_| row.fingerprint.as_ref() == Some(wanted));
+    Ok(Some(match id {
+        None => BroadcastOutcome::Conflict,
+        Some(id) => {
+            BroadcastOutcome::Duplicate { id, users: u64::try_from(row.users).unwrap_or(0) }
+        }
+    }))
+}
+
+/// The next users of the oldest unfinished broadcast.
+pub(super) fn next(
+    users_max: usize,
+    connection: &mut StoreConnection,
+) -> QueryResult<Option<BroadcastPart>> {
+    let row: Option<BroadcastRow> = broadcasts::table
+        .filter(broadcasts::finished.eq(0))
+        .order((broadcasts::published_at.asc(), broadcasts::event_id.asc()))
+        .select(BroadcastRow::as_select())
+        .first(connection)
+        .optional()?;
+    let Some(row) = row else { return Ok(None) };
+    let names: Vec<String> = sessions::table
+        .filter(sessions::user_id.gt(&row.reached))
+        .select(sessions::user_id)
+        .distinct()
+        .order(sessions::user_id.asc())
+        .limit(i64::try_from(users_max).unwrap_or(i64::MAX))
+        .load(connection)?;
+    let users = names.iter().filter_map(|name| UserId::new(name).ok()).collect();
+    Ok(row.content().map(|content| BroadcastPart { content: Arc::new(content), users }))
+}
+
+/// Notes how far a broadcast came.
+pub(super) fn progress(
+    event: EventId,
+    done: Option<&UserId>,
+    connection: &mut StoreConnection,
+) -> QueryResult<()> {
+    let row = broadcasts::table.filter(broadcasts::event_id.eq(name(event)));
+    match done {
+        Some(user) => {
+            diesel::update(row).set(broadcasts::reached.eq(user.as_str())).execute(connection)?
+        }
+        None => diesel::update(row).set(broadcasts::finished.eq(1)).execute(connection)?,
+    };
+    Ok(())
+}
+
+/// Forgets finished broadcasts from before `cutoff`.
+pub(super) fn prune(cutoff: Timestamp, connection: &mut StoreConnection) -> QueryResult<usize> {
+    let old = broadcasts::table
+        .filter(broadcasts::finished.eq(1))
+        .filter(broadcasts::published_at.lt(cutoff.0));
+    diesel::delete(old).execute(connection)
+}

@@ -1,0 +1,195 @@
+//! One connection to either database, how it is opened, and how a transaction is run on it.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::r2d2::R2D2Connection;
+use diesel::{PgConnection, SqliteConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::messages::StoreError;
+use crate::config::{DatabaseConfig, Synchronous};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+/// Runs the same query on whichever database it is, with full typing: what Diesel's
+/// `MultiConnection` cannot express (batch inserts, ON CONFLICT) it can.
+macro_rules! on_backend {
+    ($connection:expr, $inner:ident => $query:expr) => {
+        match $connection {
+            $crate::persistence::connection::StoreConnection::Postgres($inner) => $query,
+            $crate::persistence::connection::StoreConnection::Sqlite($inner) => $query,
+        }
+    };
+}
+pub(super) use on_backend;
+
+/// A connection to either database. Chosen by the URL's scheme, never by trying.
+#[derive(diesel::MultiConnection)]
+pub(super) enum StoreConnection {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+/// Why the store could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreSetupError {
+    /// The URL names no database we know.
+    #[error("database.url must start with sqlite:// or postgres://")]
+    Scheme,
+    /// The database cannot be opened.
+    #[error("the database (database.url) cannot be opened: {0}")]
+    Open(String),
+    /// The schema cannot be brought up to date.
+    #[error("the database's schema cannot be brought up to date: {0}")]
+    Migrate(String),
+    /// A thread cannot be started.
+    #[error("a database thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Opens connections as the configuration says.
+#[derive(Clone)]
+pub(super) struct Opener {
+    target: Target,
+    busy_timeout: Duration,
+    synchronous: Synchronous,
+}
+
+#[derive(Clone)]
+enum Target {
+    Postgres(String),
+    Sqlite(String),
+}
+
+impl Opener {
+    pub(super) fn new(config: &DatabaseConfig) -> Result<Self, StoreSetupError> {
+        let url = &config.url;
+        let target = if let Some(path) = url.strip_prefix("sqlite://") {
+            Target::Sqlite(path.to_owned())
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Target::Postgres(with_connect_timeout(url, config.busy_timeout_ms))
+        } else {
+            return Err(StoreSetupError::Scheme);
+        };
+        let busy_timeout = Duration::from_millis(config.busy_timeout_ms);
+        Ok(Self { target, busy_timeout, synchronous: config.synchronous })
+    }
+
+    pub(super) fn open(&self) -> ConnectionResult<StoreConnection> {
+        match &self.target {
+            Target::Postgres(url) => Ok(StoreConnection::Postgres(PgConnection::establish(url)?)),
+            Target::Sqlite(path) => {
+                let mut connection = SqliteConnection::establish(path)?;
+                let synchronous = match self.synchronous {
+                    Synchronous::Full => "FULL",
+                    Synchronous::Normal => "NORMAL",
+                };
+                // The timeout comes first: switching to WAL takes a lock.
+                connection
+                    .batch_execute(&format!(
+                        "PRAGMA busy_timeout = {};
+                         PRAGMA journal_mode = WAL;
+                         PRAGMA synchronous = {synchronous};
+                         PRAGMA foreign_keys = ON;
+                         PRAGMA cache_size = -16384;
+                         PRAGMA wal_autocheckpoint = 4000;",
+                        self.busy_timeout.as_millis()
+                    ))
+                    .map_err(ConnectionError::CouldntSetupConfiguration)?;
+                Ok(StoreConnection::Sqlite(connection))
+            }
+        }
+    }
+}
+
+/// A database that does not answer must not hold up the writer for minutes.
+fn with_connect_timeout(url: &str, timeout_ms: u64) -> String {
+    if url.contains("connect_timeout=") {
+        return url.to_owned();
+    }
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}connect_timeout={}", timeout_ms.div_ceil(1_000).max(2))
+}
+
+impl diesel::r2d2::ManageConnection for Opener {
+    type Connection = StoreConnection;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<StoreConnection, Self::Error> {
+        self.open().map_err(diesel::r2d2::Error::ConnectionError)
+    }
+
+    fn is_valid(&self, connection: &mut StoreConnection) -> Result<(), Self::Error> {
+        connection.ping().map_err(diesel::r2d2::Error::QueryError)
+    }
+
+    fn has_broken(&self, connection: &mut StoreConnection) -> bool {
+        R2D2Connection::is_broken(connection)
+    }
+}
+
+/// Brings the schema up to date and names the migrations it ran.
+///
+/// # Errors
+/// When the database cannot be opened, or a migration fails.
+pub fn migrate(config: &DatabaseConfig) -> Result<Vec<String>, StoreSetupError> {
+    let mut connection = open_for_setup(config)?;
+    let ran = on_backend!(&mut connection, inner => inner
+        .run_pending_migrations(MIGRATIONS)
+        .map(|versions| versions.iter().map(ToString::to_string).collect()));
+    ran.map_err(|error| StoreSetupError::Migrate(error.to_string()))
+}
+
+/// Takes the schema back to nothing, with everything in it, and names the migrations it undid.
+///
+/// # Errors
+/// When the database cannot be opened, or a migration fails.
+pub fn migrate_down(config: &DatabaseConfig) -> Result<Vec<String>, StoreSetupError> {
+    let mut connection = open_for_setup(config)?;
+    let undid = on_backend!(&mut connection, inner => inner
+        .revert_all_migrations(MIGRATIONS)
+        .map(|versions| versions.iter().map(ToString::to_string).collect()));
+    undid.map_err(|error| StoreSetupError::Migrate(error.to_string()))
+}
+
+fn open_for_setup(config: &DatabaseConfig) -> Result<StoreConnection, StoreSetupError> {
+    Opener::new(config)?.open().map_err(|error| StoreSetupError::Open(error.to_string()))
+}
+
+/// Runs `work` in one transaction: all of it is durable when this returns, or none of it is.
+pub(super) fn in_transaction<T>(
+    connection: &mut StoreConnection,
+    work: impl FnOnce(&mut StoreConnection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    match connection {
+        StoreConnection::Postgres(inner) => inner.batch_execute("BEGIN")?,
+        // At once a writer: a transaction that starts by reading can find itself outdated.
+        StoreConnection::Sqlite(inner) => inner.batch_execute("BEGIN IMMEDIATE")?,
+    }
+    let done = work(connection).and_then(|value| {
+        on_backend!(connection, inner => inner.batch_execute("COMMIT"))?;
+        Ok(value)
+    });
+    if done.is_err() {
+        // The connection may be gone; then the database has rolled back by itself.
+        let _ = on_backend!(connection, inner => inner.batch_execute("ROLLBACK"));
+    }
+    done
+}
+
+impl From<diesel::result::Error> for StoreError {
+    fn from(error: diesel::result::Error) -> Self {
+        StoreError::Database(brief(&error))
+    }
+}
+
+/// What failed, without the values of the failing statement.
+fn brief(error: &diesel::result::Error) -> String {
+    match error {
+        diesel::result::Error::DatabaseError(_, details) => details.message().to_owned(),
+        diesel::result::Error::NotFound => "not found".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,115 @@
+//! Group commit: everything that arrived, in order, in one transaction.
+//!
+//! Either all of a group is durable, or its askers are told that none of it is.
+
+use std::collections::VecDeque;
+
+use diesel::QueryResult;
+
+use super::connection::{StoreConnection, in_transaction};
+use super::events::{self, LastSeqs};
+use super::messages::{
+    Append, AppendEvent, AppendOutcome, BroadcastOutcome, BroadcastProgress, Claim, ClaimSession,
+    DeleteSessions, SaveFloors, SaveSessions, StartBroadcast, StoreError,
+};
+use super::{broadcasts, sessions};
+
+/// One write that was asked for.
+#[derive(Debug)]
+pub(super) enum Write {
+    Append(Append),
+    SaveSessions(SaveSessions),
+    SaveFloors(SaveFloors),
+    DeleteSessions(DeleteSessions),
+    Claim(ClaimSession),
+    StartBroadcast(StartBroadcast),
+    BroadcastProgress(BroadcastProgress),
+}
+
+impl Write {
+    /// How many events it appends.
+    pub(super) fn events(&self) -> usize {
+        match self {
+            Write::Append(append) => append.events.len(),
+            Write::SaveSessions(_)
+            | Write::SaveFloors(_)
+            | Write::DeleteSessions(_)
+            | Write::Claim(_)
+            | Write::StartBroadcast(_)
+            | Write::BroadcastProgress(_) => 0,
+        }
+    }
+}
+
+/// What became of a group, kind by kind, each in the order asked.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes {
+    pub(super) appends: VecDeque<AppendOutcome>,
+    pub(super) claims: VecDeque<Claim>,
+    pub(super) broadcasts: VecDeque<BroadcastOutcome>,
+}
+
+/// Writes a group.
+pub(super) fn commit(
+    writes: &[Write],
+    last: &mut LastSeqs,
+    connection: &mut StoreConnection,
+) -> Result<Outcomes, StoreError> {
+    if writes.is_empty() {
+        return Ok(Outcomes::default());
+    }
+    let done = in_transaction(connection, |connection| write_all(writes, last, connection));
+    if done.is_err() {
+        last.forget_all();
+    }
+    Ok(done?)
+}
+
+fn write_all(
+    writes: &[Write],
+    last: &mut LastSeqs,
+    connection: &mut StoreConnection,
+) -> QueryResult<Outcomes> {
+    let mut outcomes = Outcomes::default();
+    // Appends that follow one another are one batch.
+    let mut batch: Vec<&AppendEvent> = Vec::new();
+    for write in writes {
+        if let Write::Append(append) = write {
+            batch.extend(&append.events);
+            continue;
+        }
+        outcomes.appends.extend(events::append(&batch, last, connection)?);
+        batch.clear();
+        match write {
+            Write::Append(_) => {}
+            Write::SaveSessions(SaveSessions(records)) => {
+                for (user, record) in records {
+                    sessions::save(user, record, connection)?;
+                }
+            }
+            Write::SaveFloors(SaveFloors(floors)) => {
+                let floors: Vec<_> = floors.iter().collect();
+                sessions::raise_floors(&floors, connection)?;
+            }
+            Write::DeleteSessions(DeleteSessions(names)) => {
+                for session in names {
+                    sessions::delete(session, connection)?;
+                }
+            }
+            Write::Claim(claim) => {
+                let claimed = sessions::claim(&claim.user, &claim.record, connection)?;
+                outcomes.claims.push_back(claimed);
+            }
+            Write::StartBroadcast(start) => {
+                let started =
+                    broadcasts::start(&start.content, &start.duplicate, start.others, connection)?;
+                outcomes.broadcasts.push_back(started);
+            }
+            Write::BroadcastProgress(progress) => {
+                broadcasts::progress(progress.event, progress.done.as_ref(), connection)?;
+            }
+        }
+    }
+    outcomes.appends.extend(events::append(&batch, last, connection)?);
+    Ok(outcomes)
+}

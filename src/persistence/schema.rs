@@ -1,0 +1,62 @@
+//! The tables as Diesel knows them: portable types only, the same on both databases.
+
+diesel::table! {
+    events (user_id, seq) {
+        user_id -> Text,
+        seq -> BigInt,
+        event_id -> Text,
+        kind -> Text,
+        data -> Nullable<Text>,
+        account -> Nullable<Text>,
+        action -> Nullable<Text>,
+        silent -> Integer,
+        args -> Nullable<Text>,
+        exclude_session -> Nullable<Text>,
+        published_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+        fingerprint -> Nullable<Text>,
+        idempotency_key -> Nullable<Text>,
+        live -> Integer,
+        offline -> Integer,
+    }
+}
+
+diesel::table! {
+    users (user_id) {
+        user_id -> Text,
+        pruned_seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    sessions (session_id) {
+        session_id -> Text,
+        user_id -> Text,
+        policy -> Text,
+        floor -> BigInt,
+        need_full_sync -> Integer,
+        created_at -> BigInt,
+        seen_at -> BigInt,
+        acked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    broadcasts (event_id) {
+        event_id -> Text,
+        kind -> Text,
+        data -> Nullable<Text>,
+        account -> Nullable<Text>,
+        action -> Nullable<Text>,
+        silent -> Integer,
+        args -> Nullable<Text>,
+        exclude_session -> Nullable<Text>,
+        published_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+        fingerprint -> Nullable<Text>,
+        idempotency_key -> Nullable<Text>,
+        users -> BigInt,
+        reached -> Text,
+        finished -> Integer,
+    }
+}

@@ -1,0 +1,203 @@
+//! SessionRegistry: hands events to the connections of one worker, and looks after them.
+//!
+//! No message per delivery: one order names an event and everyone here who gets it, and the
+//! frame is encoded once per dialect.
+
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler};
+use tokio::sync::oneshot;
+
+use super::connection::Connection;
+use super::messages::{Drain, Order, Orders, SendKind};
+use super::worker::{Check, Worker};
+use crate::clock;
+use crate::delivery::messages::Unreachable;
+use crate::dialect::{EventFrames, frame};
+use crate::protocol::{CloseCode, ConnectionId, Push, UserId};
+use crate::ws::heartbeat::Beat;
+use crate::ws::outbox::Pushed;
+
+/// Messages that may wait; delivery actors keep what does not fit.
+const MAILBOX_MAX: usize = 4_096;
+
+/// How often connections are closed while draining.
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+/// How long a drain waits for the last connections to be gone.
+const DRAIN_LINGER: Duration = Duration::from_millis(300);
+
+/// The actor. One per worker, on the worker's own thread.
+pub struct SessionRegistry {
+    worker: Worker,
+}
+
+impl SessionRegistry {
+    /// The registry of this worker.
+    pub fn new(worker: Worker) -> Self {
+        Self { worker }
+    }
+
+    fn fan_out(
+        &self,
+        user: &UserId,
+        frames: &EventFrames,
+        targets: &[ConnectionId],
+        kind: SendKind,
+    ) {
+        let mut gone = Vec::new();
+        let mut slow = Vec::new();
+        let places = self.worker.places();
+        for target in targets {
+            let Some(connection) = places.get(*target) else {
+                gone.push((user.clone(), *target));
+                continue;
+            };
+            // What still waits for a slow reader will reach it: no second copy behind it.
+            if kind == SendKind::Redelivery && !connection.outbox.is_empty() {
+                continue;
+            }
+            match connection.outbox.push(frames.framed(connection.dialect)) {
+                Pushed::Queued | Pushed::Closed => {}
+                Pushed::Overflow => slow.push(std::rc::Rc::clone(connection)),
+            }
+        }
+        drop(places);
+        for connection in slow {
+            self.worker.close(&connection, CloseCode::TooSlow);
+        }
+        if !gone.is_empty() {
+            // If this is lost, the next fan-out says it again.
+            let port = self.worker.parts().deliveries.of(user);
+            if port.unreachable.try_send(Unreachable(gone)).is_err() {
+                log::debug!("a delivery actor does not keep up");
+            }
+        }
+    }
+
+    fn say(&self, connection: ConnectionId, push: &Push) {
+        let Some(connection) = self.worker.connection(connection) else { return };
+        if connection.say(push) == Pushed::Overflow {
+            self.worker.close(&connection, CloseCode::TooSlow);
+        }
+    }
+
+    fn look(&self) {
+        let now = clock::now();
+        while let Some(check) = self.worker.pop_due(now) {
+            match check {
+                Check::Auth(id) => self.check_auth(id),
+                Check::Beat(id) => self.beat(id),
+                Check::Age(id) => {
+                    let Some(connection) = self.worker.connection(id) else { continue };
+                    if connection.ends_at.get().is_some_and(|ends_at| ends_at <= now) {
+                        self.worker.close(&connection, CloseCode::AuthFailed);
+                    }
+                }
+                Check::Reap(id) => {
+                    if let Some(connection) = self.worker.connection(id) {
+                        connection.cut();
+                    }
+                }
+            }
+        }
+        self.worker.detach_again();
+    }
+
+    fn check_auth(&self, id: ConnectionId) {
+        let Some(connection) = self.worker.connection(id) else { return };
+        if connection.user.borrow().is_some() {
+            return;
+        }
+        connection.say(&Push::Error(crate::protocol::ClientError::AuthTimeout));
+        self.worker.close(&connection, CloseCode::AuthFailed);
+    }
+
+    fn beat(&self, id: ConnectionId) {
+        let Some(connection) = self.worker.connection(id) else { return };
+        let settings = &self.worker.config().ws;
+        let mut heartbeat = connection.heartbeat.get();
+        let beat = heartbeat.beat(settings.pings_unanswered_max);
+        connection.heartbeat.set(heartbeat);
+        match beat {
+            Beat::Ping => {
+                connection.outbox.push(frame::ping(b""));
+                self.worker.due_in(settings.ping_interval_ms, Check::Beat(id));
+            }
+            Beat::Dead => {
+                log::debug!("{id} is dead: pings unanswered");
+                connection.cut();
+            }
+        }
+    }
+}
+
+impl Actor for SessionRegistry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX_MAX);
+        let settings = &self.worker.config().ws;
+        // A tenth of the shortest clock is precise enough.
+        let shortest = settings.ping_interval_ms.min(settings.auth_timeout_ms);
+        let every =
+            Duration::from_millis((shortest.min(settings.close_grace_ms) / 10).clamp(5, 250));
+        ctx.run_interval(every, |registry, _| registry.look());
+    }
+}
+
+impl Handler<Orders> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Orders(orders): Orders, _ctx: &mut Self::Context) {
+        for order in orders {
+            match order {
+                Order::FanOut { user, frames, targets, kind } => {
+                    self.fan_out(&user, &frames, &targets, kind);
+                }
+                Order::Say { connection, push } => self.say(connection, &push),
+                Order::Close { connection, code } => {
+                    if let Some(connection) = self.worker.connection(connection) {
+                        self.worker.close(&connection, code);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Handler<Drain> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Drain { window, reply }: Drain, _ctx: &mut Self::Context) {
+        self.worker.start_draining();
+        actix::spawn(drain(self.worker.clone(), window, reply));
+    }
+}
+
+/// Tells every connection to come back, a slice at a time, and waits a little for them to go.
+async fn drain(worker: Worker, window: Duration, reply: oneshot::Sender<usize>) {
+    let connections = worker.connections();
+    let count = connections.len();
+    let steps = (window.as_millis() / DRAIN_STEP.as_millis()).max(1) as usize;
+    let slice = count.div_ceil(steps).max(1);
+    // About one comes back per millisecond.
+    let spread_ms = (count as u64).clamp(1_000, 15_000);
+    for connections in connections.chunks(slice) {
+        for connection in connections {
+            tell_to_come_back(&worker, connection, spread_ms);
+        }
+        tokio::time::sleep(DRAIN_STEP).await;
+    }
+    let deadline = tokio::time::Instant::now() + DRAIN_LINGER;
+    while worker.len() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_STEP).await;
+    }
+    let _ = reply.send(count);
+}
+
+fn tell_to_come_back(worker: &Worker, connection: &Connection, spread_ms: u64) {
+    let retry_after_ms = 250 + getrandom::u64().unwrap_or(0) % spread_ms;
+    connection.say(&Push::Reconnect { retry_after_ms });
+    worker.close(connection, CloseCode::Restart);
+}

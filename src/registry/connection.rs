@@ -1,0 +1,99 @@
+//! One live connection, as its worker's registry and its WsSession share it.
+
+use std::cell::{Cell, RefCell};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::dialect::{DialectKind, frame};
+use crate::protocol::{CloseCode, ConnectionId, Push, UserId};
+use crate::ws::heartbeat::Heartbeat;
+use crate::ws::outbox::{Outbox, Pushed};
+
+/// A second handle on a connection's TCP stream, to end it from outside when its reader is
+/// stuck: then neither the body nor the actor of the connection can.
+#[derive(Debug)]
+pub struct SocketHandle(std::net::TcpStream);
+
+impl SocketHandle {
+    /// Keeps `stream`, which is a duplicate of the connection's.
+    pub fn new(stream: std::net::TcpStream) -> Self {
+        Self(stream)
+    }
+
+    fn cut(&self) {
+        // It may be gone already.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// The connection. Everything on it happens on its worker's thread.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name.
+    pub id: ConnectionId,
+    /// How it spells.
+    pub dialect: DialectKind,
+    /// What waits for its reader.
+    pub outbox: Rc<Outbox>,
+    /// Whose it is, once attached.
+    pub user: RefCell<Option<UserId>>,
+    /// Whether the other side is still there.
+    pub heartbeat: Cell<Heartbeat>,
+    /// When it must have authenticated anew.
+    pub ends_at: Cell<Option<Instant>>,
+    socket: Option<Rc<SocketHandle>>,
+}
+
+impl Connection {
+    /// A connection nobody has authenticated yet.
+    pub fn new(
+        id: ConnectionId,
+        dialect: DialectKind,
+        outbox: Rc<Outbox>,
+        socket: Option<Rc<SocketHandle>>,
+    ) -> Self {
+        Self {
+            id,
+            dialect,
+            outbox,
+            user: RefCell::default(),
+            heartbeat: Cell::default(),
+            ends_at: Cell::default(),
+            socket,
+        }
+    }
+
+    /// Says something, if this dialect has a word for it.
+    pub fn say(&self, push: &Push) -> Pushed {
+        match self.dialect.dialect().encode(push) {
+            Some(text) => self.outbox.push(frame::text(&text)),
+            None => Pushed::Queued,
+        }
+    }
+
+    /// Queues the close frame. Says whether it was the first.
+    pub fn close(&self, code: CloseCode) -> bool {
+        self.outbox.close(frame::close(Some(code.code()), code.reason()))
+    }
+
+    /// Ends the connection without waiting for anyone.
+    pub fn cut(&self) {
+        self.outbox.finish();
+        if let Some(socket) = &self.socket {
+            socket.cut();
+        }
+    }
+
+    /// Takes note of a sign of life.
+    pub fn alive(&self) {
+        let mut heartbeat = self.heartbeat.get();
+        heartbeat.alive();
+        self.heartbeat.set(heartbeat);
+    }
+
+    /// Whose it is, if it is attached.
+    pub fn user(&self) -> Option<UserId> {
+        self.user.borrow().clone()
+    }
+}

@@ -1,0 +1,224 @@
+//! What everything on one worker thread shares: the table of connections, the way to the
+//! delivery actors, and what is due on this thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Recipient};
+
+use super::acks::AckBatches;
+use super::actor::SessionRegistry;
+use super::connection::{Connection, SocketHandle};
+use super::messages::{Drain, Orders};
+use super::sessions::Places;
+use crate::auth::{Authorize, TokenVerifier};
+use crate::clock;
+use crate::config::Config;
+use crate::delivery::messages::{AckEntry, DeliveryPorts, Detach};
+use crate::delivery::retry::DueQueue;
+use crate::dialect::DialectKind;
+use crate::metrics::Metrics;
+use crate::protocol::{CloseCode, ConnectionId, UserId};
+use crate::ws::outbox::Outbox;
+
+/// What a worker is given.
+#[derive(Clone)]
+pub struct WorkerParts {
+    /// The delivery actors.
+    pub deliveries: DeliveryPorts,
+    /// Checks tokens.
+    pub verifier: Arc<dyn TokenVerifier>,
+    /// The host's say in who may connect.
+    pub authorize: Arc<dyn Authorize>,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The counters.
+    pub metrics: Metrics,
+}
+
+/// What comes up on a worker when its time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Check {
+    /// Did it authenticate?
+    Auth(ConnectionId),
+    /// Send a ping, or find it dead.
+    Beat(ConnectionId),
+    /// Must it have authenticated anew?
+    Age(ConnectionId),
+    /// It was told to go: cut it if it did not.
+    Reap(ConnectionId),
+}
+
+/// One worker. Cheap to clone, and bound to its thread.
+#[derive(Clone)]
+pub struct Worker(Rc<Inner>);
+
+struct Inner {
+    parts: WorkerParts,
+    places: RefCell<Places<Rc<Connection>>>,
+    due: RefCell<DueQueue<Check>>,
+    acks: AckBatches,
+    /// Detaches that did not fit into a mailbox, to be tried again.
+    detaches: RefCell<Vec<Detach>>,
+    orders: RefCell<Option<Recipient<Orders>>>,
+    is_draining: Cell<bool>,
+}
+
+impl Worker {
+    /// Starts the SessionRegistry of the thread this is called on.
+    pub fn start(index: u32, parts: WorkerParts) -> (Self, Recipient<Drain>) {
+        let acks = AckBatches::new(parts.deliveries.clone());
+        let worker = Self(Rc::new(Inner {
+            parts,
+            places: RefCell::new(Places::new(index)),
+            due: RefCell::default(),
+            acks,
+            detaches: RefCell::default(),
+            orders: RefCell::default(),
+            is_draining: Cell::new(false),
+        }));
+        let addr = SessionRegistry::new(worker.clone()).start();
+        *worker.0.orders.borrow_mut() = Some(addr.clone().recipient());
+        (worker, addr.recipient())
+    }
+
+    /// What it was given.
+    pub fn parts(&self) -> &WorkerParts {
+        &self.0.parts
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.0.parts.config
+    }
+
+    /// Where delivery actors send orders for this worker.
+    pub fn orders(&self) -> Option<Recipient<Orders>> {
+        self.0.orders.borrow().clone()
+    }
+
+    /// Whether connections are being told to come back later.
+    pub fn is_draining(&self) -> bool {
+        self.0.is_draining.get()
+    }
+
+    pub(super) fn start_draining(&self) {
+        self.0.is_draining.set(true);
+    }
+
+    /// Opens a connection and starts its clocks.
+    pub fn open(&self, dialect: DialectKind, socket: Option<Rc<SocketHandle>>) -> Rc<Connection> {
+        let config = self.config();
+        let outbox = Rc::new(Outbox::new(config.limits.outbox_bytes_max));
+        let mut opened = None;
+        let id = self.0.places.borrow_mut().insert(|id| {
+            let connection = Rc::new(Connection::new(id, dialect, outbox, socket));
+            opened = Some(Rc::clone(&connection));
+            connection
+        });
+        self.due_in(config.ws.auth_timeout_ms, Check::Auth(id));
+        self.due_in(config.ws.ping_interval_ms, Check::Beat(id));
+        self.0.parts.metrics.connection_opened();
+        // `insert` always calls what it is given.
+        opened.unwrap_or_else(|| {
+            let outbox = Rc::new(Outbox::new(0));
+            Rc::new(Connection::new(id, dialect, outbox, None))
+        })
+    }
+
+    /// Forgets a connection that has ended. What waits for its reader may still be read within
+    /// the grace.
+    pub fn closed(&self, connection: &Rc<Connection>) {
+        if self.0.places.borrow_mut().remove(connection.id).is_some() {
+            self.0.parts.metrics.connection_ended();
+        }
+        connection.outbox.finish();
+        if !connection.outbox.is_empty() {
+            let connection = Rc::clone(connection);
+            let grace = Duration::from_millis(self.config().ws.close_grace_ms);
+            actix::spawn(async move {
+                tokio::time::sleep(grace).await;
+                connection.cut();
+            });
+        }
+        if let Some(user) = connection.user.take() {
+            self.detach(Detach { user, connection: connection.id });
+        }
+    }
+
+    /// Tells a connection why it ends, and cuts it when it does not go within the grace.
+    pub fn close(&self, connection: &Connection, code: CloseCode) {
+        if !connection.close(code) {
+            return;
+        }
+        self.0.parts.metrics.closed(code);
+        match connection.user() {
+            Some(user) => {
+                log::info!(
+                    "closing {} of {user:?}: {} {}",
+                    connection.id,
+                    code.code(),
+                    code.reason()
+                );
+            }
+            None => log::debug!("closing {}: {} {}", connection.id, code.code(), code.reason()),
+        }
+        self.due_in(self.config().ws.close_grace_ms, Check::Reap(connection.id));
+    }
+
+    /// Looks at a connection again at `ends_at`, when its token or its age ends it.
+    pub fn end_at(&self, connection: &Connection, ends_at: Instant) {
+        connection.ends_at.set(Some(ends_at));
+        self.0.due.borrow_mut().push(ends_at, Check::Age(connection.id));
+    }
+
+    /// Passes an ack on with the others of this turn.
+    pub fn ack(&self, entry: AckEntry) {
+        self.0.acks.push(entry);
+    }
+
+    /// Says that a connection is gone; kept and tried again if it does not fit.
+    pub fn detach(&self, detach: Detach) {
+        let port = self.0.parts.deliveries.of(&detach.user);
+        if let Err(actix::prelude::SendError::Full(detach)) = port.detach.try_send(detach) {
+            self.0.detaches.borrow_mut().push(detach);
+        }
+    }
+
+    pub(super) fn detach_again(&self) {
+        for detach in self.0.detaches.take() {
+            self.detach(detach);
+        }
+    }
+
+    pub(super) fn connection(&self, id: ConnectionId) -> Option<Rc<Connection>> {
+        self.0.places.borrow().get(id).cloned()
+    }
+
+    pub(super) fn connections(&self) -> Vec<Rc<Connection>> {
+        self.0.places.borrow().iter().cloned().collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.places.borrow().len()
+    }
+
+    pub(super) fn places(&self) -> std::cell::Ref<'_, Places<Rc<Connection>>> {
+        self.0.places.borrow()
+    }
+
+    pub(super) fn due_in(&self, ms: u64, check: Check) {
+        self.0.due.borrow_mut().push(clock::now() + Duration::from_millis(ms), check);
+    }
+
+    pub(super) fn pop_due(&self, now: Instant) -> Option<Check> {
+        self.0.due.borrow_mut().pop_due(now)
+    }
+
+    /// Whose connection it is, for reports about it.
+    pub(super) fn owner(&self, id: ConnectionId) -> Option<UserId> {
+        self.connection(id)?.user()
+    }
+}

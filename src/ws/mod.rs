@@ -1,0 +1,27 @@
+//! One WebSocket, from handshake to close.
+
+pub mod assembly;
+pub mod heartbeat;
+mod inbound;
+pub mod outbox;
+pub mod rate;
+mod session;
+mod upgrade;
+
+use actix_web::{guard, web};
+
+pub use self::upgrade::on_connect;
+use crate::registry::Worker;
+
+/// Mounts `/ws`, and upgrades of the scope's root, which note and photo clients use.
+pub fn configure(worker: &Worker, services: &mut web::ServiceConfig) {
+    let upgrade = || web::get().to(upgrade::upgrade);
+    let is_upgrade = guard::fn_guard(|context| {
+        let upgrade = context.head().headers().get("upgrade");
+        upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    });
+    services
+        .app_data(web::ThinData(worker.clone()))
+        .service(web::resource("/ws").route(upgrade()))
+        .service(web::resource(["", "/"]).guard(is_upgrade).route(upgrade()));
+}

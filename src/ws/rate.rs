@@ -1,0 +1,37 @@
+//! How many frames a connection may send per minute, acks and pings apart.
+
+use std::time::{Duration, Instant};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The frames of one connection in the current minute, which starts with its first frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FrameRate {
+    since: Option<Instant>,
+    frames: u32,
+}
+
+impl FrameRate {
+    /// Counts a frame; says whether it is still allowed.
+    pub fn allows(&mut self, frames_max: u32, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now >= since + MINUTE) {
+            *self = Self { since: Some(now), frames: 0 };
+        }
+        self.frames = self.frames.saturating_add(1);
+        self.frames <= frames_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_holds_so_many_frames_and_the_next_as_many_again() {
+        let start = crate::clock::now();
+        let mut rate = FrameRate::default();
+        assert!((0..300).all(|_| rate.allows(300, start)));
+        assert!(!rate.allows(300, start + MINUTE - Duration::from_millis(1)));
+        assert!(rate.allows(300, start + MINUTE));
+    }
+}

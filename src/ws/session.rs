@@ -1,0 +1,208 @@
+//! WsSession: one connection, from its first frame to its last.
+//!
+//! It lives on a plain actix context, not inside the response body: a reader that is stuck
+//! freezes neither its timers nor its mailbox. What it says goes through the outbox.
+
+mod auth;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
+use actix_http::ws::{Frame, ProtocolError};
+
+use super::assembly::{Assembly, Incoming, MessageLimits, refusal};
+use super::rate::FrameRate;
+use crate::clock;
+use crate::delivery::messages::{AckEntry, SyncComplete};
+use crate::dialect::frame;
+use crate::protocol::{ClientError, CloseCode, Command, Push, SessionId, SessionRequest};
+use crate::registry::{Connection, Worker};
+use crate::ws::outbox::Pushed;
+
+/// The mailbox only ever sees this connection's own stream.
+const MAILBOX_MAX: usize = 4;
+
+/// How long a connection lasts after its peer broke the protocol, for the close frame to be read.
+const BROKEN_LINGER: Duration = Duration::from_millis(250);
+
+/// What the connection is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nobody yet.
+    Stranger,
+    /// A user without a session.
+    Plain,
+    /// A session, which may ack.
+    Reliable(SessionId),
+}
+
+/// What came with the upgrade.
+#[derive(Default)]
+pub(super) struct UpgradeToken {
+    /// The token; never logged.
+    pub(super) token: Option<String>,
+    /// The session the query asked for.
+    pub(super) session: Option<SessionRequest>,
+}
+
+/// The actor.
+pub(super) struct WsSession {
+    worker: Worker,
+    connection: Rc<Connection>,
+    assembly: Assembly,
+    rate: FrameRate,
+    standing: Standing,
+    upgrade: UpgradeToken,
+}
+
+impl WsSession {
+    pub(super) fn new(worker: Worker, connection: Rc<Connection>, upgrade: UpgradeToken) -> Self {
+        Self {
+            worker,
+            connection,
+            assembly: Assembly::default(),
+            rate: FrameRate::default(),
+            standing: Standing::Stranger,
+            upgrade,
+        }
+    }
+
+    fn say(&self, push: &Push) {
+        if self.connection.say(push) == Pushed::Overflow {
+            self.worker.close(&self.connection, CloseCode::TooSlow);
+        }
+    }
+
+    fn refuse(&self, error: ClientError) {
+        self.say(&Push::Error(error));
+    }
+
+    fn close(&self, code: CloseCode) {
+        self.worker.close(&self.connection, code);
+    }
+
+    fn limits(&self) -> MessageLimits {
+        let limits = &self.worker.config().limits;
+        MessageLimits {
+            soft_max: limits.message_bytes_max,
+            hard_max: limits.message_bytes_hard_max,
+        }
+    }
+
+    fn take(&mut self, incoming: Incoming, ctx: &mut Context<Self>) {
+        match incoming {
+            Incoming::Message(text) => match self.connection.dialect.dialect().decode(&text) {
+                Ok(command) => self.obey(command, ctx),
+                Err(_) => self.refuse_counted(ClientError::InvalidFormat),
+            },
+            Incoming::TooLarge => self.refuse_counted(ClientError::TooLarge),
+            Incoming::NotText => self.refuse_counted(ClientError::InvalidFormat),
+            Incoming::Ping(payload) => {
+                // One pong waits at a time: a peer that floods pings and reads nothing fills
+                // its own outbox and is closed.
+                if self.connection.outbox.push(frame::pong(&payload)) == Pushed::Overflow {
+                    self.close(CloseCode::TooSlow);
+                }
+            }
+            Incoming::Pong => {}
+            Incoming::Close(code) => {
+                self.connection.outbox.close(frame::close(code, ""));
+                ctx.stop();
+            }
+            Incoming::Broken(code) => self.end_broken(code, ctx),
+        }
+    }
+
+    /// Says why, leaves a moment to read it, and ends: what a broken peer says from here on
+    /// cannot be understood, its close frame neither.
+    fn end_broken(&self, code: CloseCode, ctx: &mut Context<Self>) {
+        self.close(code);
+        ctx.run_later(BROKEN_LINGER, |_, ctx| ctx.stop());
+    }
+
+    /// Answers a frame that is no command; it counts like one.
+    fn refuse_counted(&mut self, error: ClientError) {
+        let error = if self.is_within_rate() { error } else { ClientError::RateLimited };
+        self.refuse(error);
+    }
+
+    fn is_within_rate(&mut self) -> bool {
+        let frames_max = self.worker.config().limits.frames_per_minute_max;
+        self.rate.allows(frames_max, clock::now())
+    }
+
+    fn obey(&mut self, command: Command, ctx: &mut Context<Self>) {
+        match command {
+            // Acks and pings are not counted.
+            Command::Ack(ack) => {
+                if let (Standing::Reliable(_), Some(user)) =
+                    (&self.standing, self.connection.user())
+                {
+                    self.worker.ack(AckEntry { user, connection: self.connection.id, ack });
+                }
+            }
+            Command::Ping => self.say(&Push::Pong { timestamp: clock::wall() }),
+            Command::Auth(_) | Command::SyncComplete | Command::Other { .. }
+                if !self.is_within_rate() =>
+            {
+                self.refuse(ClientError::RateLimited);
+            }
+            Command::Auth(request) => self.authenticate(request, ctx),
+            Command::SyncComplete => self.sync_complete(),
+            Command::Other { .. } => self.refuse(ClientError::UnknownType),
+        }
+    }
+
+    fn sync_complete(&self) {
+        let (Standing::Reliable(_), Some(user)) = (&self.standing, self.connection.user()) else {
+            return;
+        };
+        let port = self.worker.parts().deliveries.of(&user);
+        let done = SyncComplete { user: user.clone(), connection: self.connection.id };
+        if port.sync_complete.try_send(done).is_err() {
+            // The client is told, so that it says it again.
+            self.refuse(ClientError::Unavailable);
+        }
+    }
+}
+
+impl Actor for WsSession {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX_MAX);
+        self.say(&Push::Established);
+        self.authenticate_by_upgrade(ctx);
+    }
+
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        self.worker.closed(&self.connection);
+    }
+}
+
+impl StreamHandler<Result<Frame, ProtocolError>> for WsSession {
+    fn handle(&mut self, frame: Result<Frame, ProtocolError>, ctx: &mut Self::Context) {
+        self.connection.alive();
+        if self.connection.outbox.is_closing() {
+            // The hub has said its last word: only the peer's close frame is of interest.
+            if matches!(frame, Ok(Frame::Close(_))) {
+                ctx.stop();
+            }
+            return;
+        }
+        match frame {
+            Ok(frame) => {
+                let limits = self.limits();
+                if let Some(incoming) = self.assembly.take(frame, limits) {
+                    self.take(incoming, ctx);
+                }
+            }
+            Err(error) => self.end_broken(refusal(&error), ctx),
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}

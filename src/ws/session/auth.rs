@@ -1,0 +1,161 @@
+//! How a stranger becomes a user: verify, ask the host, attach.
+//!
+//! Everything else on the connection waits meanwhile, so that frames keep their order.
+
+use std::time::Duration;
+
+use actix::{ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, WrapFuture};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{Standing, WsSession};
+use crate::auth::{AuthError, Identity, session_secret};
+use crate::clock;
+use crate::config::OnExpiry;
+use crate::delivery::messages::{Attach, AttachKind, Attached};
+use crate::protocol::{
+    AuthRefusal, AuthRequest, ClientError, CloseCode, OfflinePolicy, Push, SessionId,
+    SessionRequest, UserId,
+};
+use crate::registry::Worker;
+
+/// How long attaching may take before the client is told to try again.
+const ATTACH_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What came of an `auth`.
+enum Outcome {
+    Refused(AuthRefusal),
+    Answered(Identity, Attached),
+}
+
+impl WsSession {
+    /// A token that came with the upgrade attaches at once.
+    pub(super) fn authenticate_by_upgrade(&mut self, ctx: &mut Context<Self>) {
+        let Some(token) = self.upgrade.token.clone() else { return };
+        let session = self.upgrade.session.clone().unwrap_or(SessionRequest::Plain);
+        let request = AuthRequest { token, session, offline: None, confirm_sync: false };
+        self.authenticate(request, ctx);
+    }
+
+    pub(super) fn authenticate(&mut self, mut request: AuthRequest, ctx: &mut Context<Self>) {
+        if request.token.is_empty()
+            && let Some(token) = &self.upgrade.token
+        {
+            request.token.clone_from(token);
+        }
+        let Some(orders) = self.worker.orders() else { return };
+        let worker = self.worker.clone();
+        let (connection, dialect) = (self.connection.id, self.connection.dialect);
+        let owner = self.connection.user();
+        async move {
+            let identity = match verify(&worker, &request.token).await {
+                Ok(identity) => identity,
+                Err(refusal) => return Outcome::Refused(refusal),
+            };
+            // A live connection stays its user's.
+            if owner.is_some_and(|owner| owner != identity.user) {
+                return Outcome::Refused(AuthRefusal::Failed);
+            }
+            let (reply, attached) = oneshot::channel();
+            let attach = Attach {
+                user: identity.user.clone(),
+                connection,
+                registry: orders,
+                dialect,
+                kind: kind(request, &identity.user),
+                reply,
+            };
+            let attached = attach_to(&worker, attach, attached).await;
+            Outcome::Answered(identity, attached)
+        }
+        .into_actor(self)
+        .map(|outcome, session, _ctx| session.authenticated(outcome))
+        .wait(ctx);
+    }
+
+    fn authenticated(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Refused(refusal) => {
+                self.say(&Push::AuthFailed(refusal));
+                self.close(CloseCode::AuthFailed);
+            }
+            Outcome::Answered(_, Attached::TooManyConnections) => {
+                self.refuse(ClientError::TooManyConnections);
+                self.close(CloseCode::LimitExceeded);
+            }
+            Outcome::Answered(_, Attached::Unavailable) => {
+                self.refuse(ClientError::Unavailable);
+                self.say(&Push::Reconnect { retry_after_ms: 1_000 });
+                self.close(CloseCode::Restart);
+            }
+            Outcome::Answered(identity, Attached::Attached { session }) => {
+                log::debug!("{} is {:?}, session {session:?}", self.connection.id, identity.user);
+                self.standing = session.map_or(Standing::Plain, Standing::Reliable);
+                self.live_until(&identity);
+                *self.connection.user.borrow_mut() = Some(identity.user);
+            }
+        }
+    }
+
+    /// Sets the end that the token, or the age of the connection, brings.
+    fn live_until(&self, identity: &Identity) {
+        let settings = &self.worker.config().auth;
+        let now = clock::now();
+        let mut ends_at = now + Duration::from_secs(settings.connection_max_age_s);
+        if let (OnExpiry::Close, Some(expires_at)) = (settings.on_expiry, identity.expires_at) {
+            let left_ms = expires_at.0.saturating_sub(clock::wall().0).max(0).unsigned_abs();
+            let left = Duration::from_millis(left_ms) + Duration::from_secs(settings.leeway_s);
+            ends_at = ends_at.min(now + left);
+        }
+        self.worker.end_at(&self.connection, ends_at);
+    }
+}
+
+async fn verify(worker: &Worker, token: &str) -> Result<Identity, AuthRefusal> {
+    let parts = worker.parts();
+    let identity = match parts.verifier.verify(token, clock::wall()).await {
+        Ok(identity) => identity,
+        Err(AuthError::Expired) => return Err(AuthRefusal::Expired),
+        Err(AuthError::Invalid) => return Err(AuthRefusal::Failed),
+        Err(AuthError::KeysUnavailable) => {
+            log::warn!("a token could not be checked: its keys are not available");
+            return Err(AuthRefusal::Failed);
+        }
+    };
+    if !parts.authorize.connect(&identity).await {
+        log::info!("the host refused a connection of {:?}", identity.user);
+        return Err(AuthRefusal::Failed);
+    }
+    Ok(identity)
+}
+
+async fn attach_to(
+    worker: &Worker,
+    attach: Attach,
+    attached: oneshot::Receiver<Attached>,
+) -> Attached {
+    let port = worker.parts().deliveries.of(&attach.user);
+    if port.attach.send(attach).await.is_err() {
+        return Attached::Unavailable;
+    }
+    match tokio::time::timeout(ATTACH_WAIT_MAX, attached).await {
+        Ok(Ok(attached)) => attached,
+        Ok(Err(_)) | Err(_) => Attached::Unavailable,
+    }
+}
+
+fn kind(request: AuthRequest, user: &UserId) -> AttachKind {
+    match request.session {
+        SessionRequest::Plain => {
+            let secret = session_secret(&request.token, user, clock::wall());
+            AttachKind::Plain { greeting: Push::AuthSuccess { user: user.clone(), secret } }
+        }
+        session @ (SessionRequest::New | SessionRequest::Named(_)) => AttachKind::Reliable {
+            session,
+            fresh: SessionId::from_uuid(Uuid::new_v4()),
+            offline: request.offline,
+            offline_default: OfflinePolicy::FullSync,
+            confirm_sync: request.confirm_sync,
+        },
+    }
+}

@@ -1,0 +1,84 @@
+//! From an HTTP request to a connection: handshake, credentials, and the socket's second handle.
+
+use std::any::Any;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use actix::{Actor, AsyncContext};
+use actix_web::http::header::{AUTHORIZATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
+use actix_web::rt::net::TcpStream;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::handshake_with_protocols;
+
+use super::inbound::Inbound;
+use super::outbox::OutboxBody;
+use super::session::{UpgradeToken, WsSession};
+use crate::dialect::DialectKind;
+use crate::protocol::{SessionId, SessionRequest};
+use crate::registry::{SocketHandle, Worker};
+
+/// The subprotocol whose second member is the token.
+const BEARER: &str = "bearer";
+
+/// For [`actix_web::HttpServer::on_connect`]: keeps a second handle of each accepted socket, so
+/// that a connection whose reader is stuck can be ended, and sends small frames at once. A host
+/// that leaves it out loses only that: such a connection then lasts as long as its reader.
+pub fn on_connect(io: &dyn Any, extensions: &mut actix_web::dev::Extensions) {
+    let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
+    if let Err(error) = stream.set_nodelay(true) {
+        log::debug!("a socket keeps its delay: {error}");
+    }
+    match stream.as_fd().try_clone_to_owned() {
+        Ok(duplicate) => {
+            extensions.insert(Rc::new(SocketHandle::new(duplicate.into())));
+        }
+        Err(error) => log::warn!("a socket has no second handle: {error}"),
+    }
+}
+
+/// Upgrades a request to a connection of this worker.
+///
+/// # Errors
+/// When the request is no WebSocket handshake (RFC 6455, 4.2.1).
+pub async fn upgrade(
+    request: HttpRequest,
+    payload: web::Payload,
+    worker: web::ThinData<Worker>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let mut response = handshake_with_protocols(&request, &[BEARER])?;
+    if worker.is_draining() {
+        return Ok(HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "1")).finish());
+    }
+    let socket = request.conn_data::<Rc<SocketHandle>>().cloned();
+    let connection = worker.open(DialectKind::Native, socket);
+    let outbox = Rc::clone(&connection.outbox);
+    let token = UpgradeToken { token: token(&request), session: session(&request) };
+    let inbound = Inbound::new(payload, worker.config().limits.message_bytes_hard_max);
+    WsSession::create(|ctx| {
+        ctx.add_stream(inbound);
+        WsSession::new(worker.0.clone(), connection, token)
+    });
+    Ok(response.body(OutboxBody(outbox)))
+}
+
+/// The token that came with the request, in a header or as a subprotocol.
+fn token(request: &HttpRequest) -> Option<String> {
+    let header = |name| request.headers().get(name)?.to_str().ok();
+    if let Some(value) = header(AUTHORIZATION) {
+        let (scheme, token) = value.split_once(' ')?;
+        return scheme.eq_ignore_ascii_case(BEARER).then(|| token.trim().to_owned());
+    }
+    let mut protocols = header(SEC_WEBSOCKET_PROTOCOL)?.split(',').map(str::trim);
+    protocols.find(|protocol| *protocol == BEARER)?;
+    protocols.next().map(str::to_owned)
+}
+
+/// The session the query asks for: `?session_id=`, empty for a new one.
+fn session(request: &HttpRequest) -> Option<SessionRequest> {
+    let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
+    let (_, name) = query.iter().find(|(key, _)| key == "session_id")?;
+    match SessionId::new(name) {
+        Ok(name) => Some(SessionRequest::Named(name)),
+        Err(_) => Some(SessionRequest::New),
+    }
+}
