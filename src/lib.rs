@@ -2,14 +2,26 @@
 //!
 //! An application publishes an event once; every device of that user applies it and acknowledges
 //! it, or is told to do a full sync. Nothing is lost silently.
+//!
+//! [`Hub`] is the way in: start one, mount its routes in an actix-web application, publish.
+//! The `staffetta` program is one such application. `ARCHITECTURE.md` is the map of the rest.
 
 pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod dialect;
+pub mod http;
+mod hub;
 pub mod metrics;
 pub mod persistence;
 pub mod protocol;
 pub mod registry;
+pub mod server;
 pub mod ws;
+
+pub use self::config::Config;
+pub use self::delivery::messages::{PublishError, Receipt};
+pub use self::hub::{Hub, HubBuilder, HubError};
+pub use self::protocol::{EventId, NewEvent, Seq, SessionId, UserId};
+pub use self::ws::on_connect;

@@ -23,11 +23,8 @@ pub fn sign(
     install_provider();
     let issued_at = now.0.div_euclid(1_000);
     let expires_at = issued_at.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
-    let mut claims = json!({"sub": user, "iat": issued_at, "exp": expires_at});
-    if !scopes.is_empty() {
-        let names: Vec<_> = scopes.iter().map(|scope| scope.name()).collect();
-        claims["scope"] = json!(names.join(" "));
-    }
+    let scope = scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" ");
+    let claims = json!({"sub": user, "iat": issued_at, "exp": expires_at, "scope": scope});
     let key = EncodingKey::from_secret(secret.bytes());
     encode(&Header::new(Algorithm::HS256), &claims, &key)
         .map_err(|error| AuthSetupError::Sign(error.to_string()))

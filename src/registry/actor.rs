@@ -3,6 +3,7 @@
 //! No message per delivery: one order names an event and everyone here who gets it, and the
 //! frame is encoded once per dialect.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler};
@@ -14,7 +15,7 @@ use super::worker::{Check, Worker};
 use crate::clock;
 use crate::delivery::messages::Unreachable;
 use crate::dialect::{EventFrames, frame};
-use crate::protocol::{CloseCode, ConnectionId, Push, UserId};
+use crate::protocol::{ClientError, CloseCode, ConnectionId, Push, UserId};
 use crate::ws::heartbeat::Beat;
 use crate::ws::outbox::Pushed;
 
@@ -28,13 +29,13 @@ const DRAIN_STEP: Duration = Duration::from_millis(20);
 const DRAIN_LINGER: Duration = Duration::from_millis(300);
 
 /// The actor. One per worker, on the worker's own thread.
-pub struct SessionRegistry {
+pub(super) struct SessionRegistry {
     worker: Worker,
 }
 
 impl SessionRegistry {
     /// The registry of this worker.
-    pub fn new(worker: Worker) -> Self {
+    pub(super) fn new(worker: Worker) -> Self {
         Self { worker }
     }
 
@@ -59,7 +60,7 @@ impl SessionRegistry {
             }
             match connection.outbox.push(frames.framed(connection.dialect)) {
                 Pushed::Queued | Pushed::Closed => {}
-                Pushed::Overflow => slow.push(std::rc::Rc::clone(connection)),
+                Pushed::Overflow => slow.push(Rc::clone(connection)),
             }
         }
         drop(places);
@@ -109,7 +110,7 @@ impl SessionRegistry {
         if connection.user.borrow().is_some() {
             return;
         }
-        connection.say(&Push::Error(crate::protocol::ClientError::AuthTimeout));
+        connection.say(&Push::Error(ClientError::AuthTimeout));
         self.worker.close(&connection, CloseCode::AuthFailed);
     }
 

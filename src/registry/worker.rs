@@ -20,7 +20,7 @@ use crate::delivery::messages::{AckEntry, DeliveryPorts, Detach};
 use crate::delivery::retry::DueQueue;
 use crate::dialect::DialectKind;
 use crate::metrics::Metrics;
-use crate::protocol::{CloseCode, ConnectionId, UserId};
+use crate::protocol::{CloseCode, ConnectionId};
 use crate::ws::outbox::Outbox;
 
 /// What a worker is given.
@@ -215,10 +215,5 @@ impl Worker {
 
     pub(super) fn pop_due(&self, now: Instant) -> Option<Check> {
         self.0.due.borrow_mut().pop_due(now)
-    }
-
-    /// Whose connection it is, for reports about it.
-    pub(super) fn owner(&self, id: ConnectionId) -> Option<UserId> {
-        self.connection(id)?.user()
     }
 }

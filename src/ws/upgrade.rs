@@ -40,7 +40,7 @@ pub fn on_connect(io: &dyn Any, extensions: &mut actix_web::dev::Extensions) {
 ///
 /// # Errors
 /// When the request is no WebSocket handshake (RFC 6455, 4.2.1).
-pub async fn upgrade(
+pub(super) async fn upgrade(
     request: HttpRequest,
     payload: web::Payload,
     worker: web::ThinData<Worker>,

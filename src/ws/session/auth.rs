@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use actix::{ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, WrapFuture};
+use actix::{ActorFutureExt, Context, ContextFutureSpawner, WrapFuture};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 

@@ -1,0 +1,89 @@
+//! Who may call what: credentials are read from `Authorization: Bearer`, checked, and held
+//! against the scope a route asks for.
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::web::ThinData;
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::future::LocalBoxFuture;
+
+use super::HttpState;
+use super::error::{ApiError, Code};
+use crate::auth::{Caller, Identity, Scope};
+use crate::clock;
+
+/// A caller that may publish.
+#[derive(Debug)]
+pub(super) struct Publisher(pub(super) Caller);
+
+/// A caller that may administer.
+#[derive(Debug)]
+pub(super) struct Administrator;
+
+/// A caller that is a user.
+#[derive(Debug)]
+pub(super) struct User(pub(super) Identity);
+
+impl FromRequest for Publisher {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = caller(request);
+        Box::pin(async { allowed(caller.await?, Scope::Publish).map(Self) })
+    }
+}
+
+impl FromRequest for Administrator {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = caller(request);
+        Box::pin(async { allowed(caller.await?, Scope::Admin).map(|_| Self) })
+    }
+}
+
+impl FromRequest for User {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = caller(request);
+        Box::pin(async {
+            match caller.await? {
+                Caller::User(identity) => Ok(Self(identity)),
+                Caller::ApiKey(_) => {
+                    Err(ApiError::new(Code::Forbidden, "this needs a user's token, not an API key"))
+                }
+            }
+        })
+    }
+}
+
+fn caller(request: &HttpRequest) -> LocalBoxFuture<'static, Result<Caller, ApiError>> {
+    let state = request.app_data::<ThinData<HttpState>>().cloned();
+    let bearer = bearer(request);
+    Box::pin(async move {
+        let state = state.ok_or_else(|| ApiError::new(Code::Unavailable, "not set up"))?;
+        let bearer = bearer.ok_or_else(|| {
+            ApiError::new(
+                Code::Unauthenticated,
+                "Authorization: Bearer with a key or token is needed",
+            )
+        })?;
+        Ok(state.callers().identify(&bearer, clock::wall()).await?)
+    })
+}
+
+fn bearer(request: &HttpRequest) -> Option<String> {
+    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+fn allowed(caller: Caller, scope: Scope) -> Result<Caller, ApiError> {
+    if caller.may(scope) {
+        return Ok(caller);
+    }
+    Err(ApiError::new(Code::Forbidden, format!("this needs the scope \"{}\"", scope.name())))
+}

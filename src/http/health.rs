@@ -1,0 +1,78 @@
+//! Whether the hub lives, whether it is ready, and what it counts.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::ThinData;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+
+use super::HttpState;
+use crate::persistence::messages::CheckHealth;
+
+/// A database that takes longer to answer is not ready.
+const DATABASE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Whether the hub lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Health {
+    status: &'static str,
+}
+
+/// Whether the hub is ready, and what stands in the way.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// `ok` or `unavailable`.
+    status: &'static str,
+    checks: Checks,
+}
+
+/// Each check: `ok` or what is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Checks {
+    database: &'static str,
+    draining: &'static str,
+}
+
+/// Says that the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "operations",
+    responses((status = 200, description = "It lives", body = Health)))]
+pub(super) async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(Health { status: "ok" })
+}
+
+/// Says whether publishing and connecting would work now.
+#[utoipa::path(get, path = "/readyz", tag = "operations",
+    responses(
+        (status = 200, description = "They would", body = Readiness),
+        (status = 503, description = "They would not", body = Readiness),
+    ))]
+pub(super) async fn readyz(state: ThinData<HttpState>) -> HttpResponse {
+    let is_database_well = tokio::time::timeout(DATABASE_WAIT_MAX, database_answers(&state));
+    let is_database_well = is_database_well.await.unwrap_or(false);
+    let is_draining = state.is_draining();
+    let checks = Checks {
+        database: if is_database_well { "ok" } else { "unavailable" },
+        draining: if is_draining { "draining" } else { "ok" },
+    };
+    if is_database_well && !is_draining {
+        return HttpResponse::Ok().json(Readiness { status: "ok", checks });
+    }
+    HttpResponse::ServiceUnavailable().json(Readiness { status: "unavailable", checks })
+}
+
+async fn database_answers(state: &HttpState) -> bool {
+    let (reply, answer) = oneshot::channel();
+    state.persistence().check_health.send(CheckHealth(reply)).await.is_ok()
+        && matches!(answer.await, Ok(Ok(())))
+}
+
+/// What the hub counts, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operations",
+    responses((status = 200, description = "OpenMetrics text", body = String)))]
+pub(super) async fn metrics(state: ThinData<HttpState>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .body(state.metrics().text())
+}

@@ -1,0 +1,135 @@
+//! A user's sessions, for administrators: listing and revoking.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Path, ThinData};
+use serde::Serialize;
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+
+use super::HttpState;
+use super::bodies::user_id;
+use super::callers::Administrator;
+use super::error::{ApiError, Code, Problem};
+use crate::delivery::messages::{ListSessions, Revoke, Revoked, SessionStatus};
+use crate::protocol::{OfflinePolicy, Seq, SessionId, Timestamp};
+
+/// A session.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SessionBody {
+    /// Its name; null for a plain connection.
+    #[schema(value_type = Option<String>)]
+    session_id: Option<SessionId>,
+    /// Its live connection; null when it is away.
+    connection: Option<ConnectionBody>,
+    /// What becomes of events while it is away; null for a plain connection.
+    #[schema(value_type = Option<String>)]
+    offline: Option<OfflinePolicy>,
+    /// Whether its next `auth_ok` says so.
+    need_full_sync: bool,
+    /// Everything at or below is settled.
+    #[schema(value_type = i64)]
+    cursor: Seq,
+    /// How many events it is owed.
+    pending: u64,
+    /// How many of those are in flight.
+    in_flight: usize,
+    /// When it was first seen, in Unix milliseconds.
+    #[schema(value_type = i64)]
+    created_at: Timestamp,
+    /// When it last acked, in Unix milliseconds.
+    #[schema(value_type = Option<i64>)]
+    last_ack_at: Option<Timestamp>,
+}
+
+/// A live connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ConnectionBody {
+    /// Its name in logs.
+    id: String,
+    /// How it spells.
+    dialect: &'static str,
+}
+
+impl From<SessionStatus> for SessionBody {
+    fn from(status: SessionStatus) -> Self {
+        Self {
+            session_id: status.session,
+            connection: status.connection.map(|(id, dialect)| ConnectionBody {
+                id: id.to_string(),
+                dialect: dialect.name(),
+            }),
+            offline: status.policy,
+            need_full_sync: status.need_full_sync,
+            cursor: status.floor,
+            pending: status.pending,
+            in_flight: status.in_flight,
+            created_at: status.created_at,
+            last_ack_at: status.acked_at,
+        }
+    }
+}
+
+/// Lists a user's sessions and plain connections.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users/{user}/sessions",
+    tag = "sessions",
+    params(("user" = String, Path, description = "Whose")),
+    responses(
+        (status = 200, description = "The sessions, oldest first", body = Vec<SessionBody>),
+        (status = "default", description = "No list", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn list(
+    _: Administrator,
+    state: ThinData<HttpState>,
+    user: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let user = user_id(&user)?;
+    let (reply, answer) = oneshot::channel();
+    let list = ListSessions { user: user.clone(), reply };
+    state.deliveries().of(&user).list_sessions.send(list).await.map_err(|_| away())?;
+    let sessions = answer.await.ok().flatten().ok_or_else(away)?;
+    let sessions: Vec<SessionBody> = sessions.into_iter().map(Into::into).collect();
+    Ok(HttpResponse::Ok().json(sessions))
+}
+
+/// Closes a session's connection (4403) and forgets the session.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/users/{user}/sessions/{session}",
+    tag = "sessions",
+    params(
+        ("user" = String, Path, description = "Whose"),
+        ("session" = String, Path, description = "Which"),
+    ),
+    responses(
+        (status = 204, description = "It is forgotten"),
+        (status = 404, description = "The user has no such session", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Not revoked", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn revoke(
+    _: Administrator,
+    state: ThinData<HttpState>,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let (user, session) = path.into_inner();
+    let user = user_id(&user)?;
+    let unknown = || ApiError::new(Code::NotFound, "the user has no such session");
+    let session = SessionId::new(&session).map_err(|_| unknown())?;
+    let (reply, answer) = oneshot::channel();
+    let revoke = Revoke { user: user.clone(), session, reply };
+    state.deliveries().of(&user).revoke.send(revoke).await.map_err(|_| away())?;
+    match answer.await.map_err(|_| away())? {
+        Revoked::Forgotten => Ok(HttpResponse::NoContent().finish()),
+        Revoked::Unknown => Err(unknown()),
+        Revoked::Unavailable => Err(away()),
+    }
+}
+
+fn away() -> ApiError {
+    ApiError::new(Code::Unavailable, "the database cannot be reached")
+}

@@ -1,0 +1,104 @@
+//! The hub as a program of its own: one listener, one address, its own signals.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::{App, HttpServer};
+
+use crate::config::Config;
+use crate::hub::{Hub, HubError};
+use crate::ws;
+
+/// Connections the kernel may hold before they are accepted: everyone comes back at once after
+/// a restart.
+const BACKLOG: u32 = 4_096;
+
+/// Why the server did not run, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The hub did not start.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The address cannot be had.
+    #[error("cannot listen on {address} (server.listen): {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The server failed.
+    #[error("the server failed: {0}")]
+    Server(#[from] io::Error),
+}
+
+/// Runs the hub until SIGTERM or SIGINT, then tells every connection to come back later and
+/// ends within five seconds.
+///
+/// # Errors
+/// When the hub cannot start or its address cannot be had.
+pub async fn run(config: Config, api_key: Option<String>) -> Result<(), ServeError> {
+    let listen = config.server.listen;
+    let workers = config.server.workers_or_cores();
+    let connections_max = config.server.connections_max;
+    let mut builder = Hub::builder().config(config.clone());
+    if let Some(key) = api_key {
+        builder = builder.api_key(key);
+    }
+    let hub = builder.start().await?;
+    let mounted = hub.clone();
+    let server = HttpServer::new(move || App::new().configure(mounted.routes()))
+        .workers(workers)
+        .max_connections(connections_max)
+        .backlog(BACKLOG)
+        .client_request_timeout(Duration::from_secs(10))
+        .keep_alive(Duration::from_secs(75))
+        .shutdown_timeout(1)
+        .on_connect(ws::on_connect)
+        .disable_signals()
+        .bind(listen)
+        .map_err(|source| ServeError::Listen { address: listen, source })?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    greet(address, &config)?;
+    log::info!("listening on {address} with {workers} workers");
+    let server = server.run();
+    let handle = server.handle();
+    let running = actix::spawn(server);
+    let signal = terminated().await?;
+    log::info!("{signal}: no new connections; telling clients to come back");
+    handle.pause().await;
+    let told = hub.shutdown().await;
+    log::info!("told {told} connections to come back; floors are written");
+    handle.stop(false).await;
+    match running.await {
+        Ok(result) => Ok(result?),
+        Err(error) => Err(ServeError::Server(io::Error::other(error))),
+    }
+}
+
+/// Says on standard output where the hub is and what to do next.
+fn greet(address: SocketAddr, config: &Config) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "Staffetta {} listens on http://{address}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  WebSocket    ws://{address}/ws")?;
+    if config.auth.uses_own_secret() {
+        writeln!(out, "  a token      staffetta token alice")?;
+    }
+    writeln!(out, "  follow       staffetta tail --user alice")?;
+    writeln!(out, "  publish      staffetta publish alice added '{{\"id\":\"photo-1\"}}'")?;
+    writeln!(out, "  HTTP API     http://{address}/api/v1/openapi.json")?;
+    out.flush()
+}
+
+/// Waits for the signal to end, and names it.
+async fn terminated() -> io::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}
