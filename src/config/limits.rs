@@ -1,0 +1,59 @@
+//! What a client may take, and the clocks of one WebSocket.
+
+use serde::{Deserialize, Serialize};
+
+/// What a client may take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// The longest message taken, in bytes; a longer one is answered with an error.
+    pub message_bytes_max: usize,
+    /// A message longer than this closes the connection (1009), in bytes.
+    pub message_bytes_hard_max: usize,
+    /// Frames per connection and minute, acks and pings apart.
+    pub frames_per_minute_max: u32,
+    /// Connections of one user.
+    pub connections_per_user_max: usize,
+    /// Sessions of one user; beyond, the one longest away is forgotten.
+    pub sessions_per_user_max: usize,
+    /// Bytes queued for one connection at most; beyond, it is closed (4413).
+    pub outbox_bytes_max: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 1024 * 1024,
+            message_bytes_hard_max: 8 * 1024 * 1024,
+            frames_per_minute_max: 300,
+            connections_per_user_max: 20,
+            sessions_per_user_max: 100,
+            outbox_bytes_max: 1024 * 1024,
+        }
+    }
+}
+
+/// One WebSocket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WsConfig {
+    /// `auth` must come within this time, in milliseconds.
+    pub auth_timeout_ms: u64,
+    /// A ping is sent this often, in milliseconds.
+    pub ping_interval_ms: u64,
+    /// Pings left unanswered that mean dead.
+    pub pings_unanswered_max: u32,
+    /// For how long a closed connection may take to go before it is cut, in milliseconds.
+    pub close_grace_ms: u64,
+}
+
+impl Default for WsConfig {
+    fn default() -> Self {
+        Self {
+            auth_timeout_ms: 30_000,
+            ping_interval_ms: 25_000,
+            pings_unanswered_max: 2,
+            close_grace_ms: 3_000,
+        }
+    }
+}

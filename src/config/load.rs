@@ -1,0 +1,285 @@
+//! Where settings come from: the file, then the environment, then flags. Later ones win.
+//!
+//! Every problem is found before the start, and said with its key, its value and where it came
+//! from. Nothing here reads the environment itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use toml::{Table, Value};
+
+use super::{Config, validate};
+
+/// Names in the environment that are no settings.
+const NO_SETTINGS: [&str; 3] = ["STAFFETTA_API_KEY", "STAFFETTA_CONFIG", "STAFFETTA_LOG"];
+
+/// Settings that have no default, and so do not show in the defaults: each is a text.
+const WITHOUT_DEFAULT: [(&str, &str); 4] =
+    [("auth", "jwks_file"), ("auth", "jwks_url"), ("auth", "issuer"), ("auth", "audience")];
+
+/// Settings whose values must not be printed.
+const SECRET: [(&str, &str); 3] = [("database", "url"), ("auth", "keys"), ("auth", "api_keys")];
+
+/// What there is to read.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file's path and its text, if there is one.
+    pub file: Option<(PathBuf, String)>,
+    /// The environment; names that do not start with `STAFFETTA_` are passed over.
+    pub environment: Vec<(String, String)>,
+    /// Flags: a dotted key and its value.
+    pub flags: Vec<(String, String)>,
+}
+
+/// Where a setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The file.
+    File(PathBuf),
+    /// This name in the environment.
+    Environment(String),
+    /// A flag.
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File(path) => write!(f, "{}", path.display()),
+            Origin::Environment(name) => write!(f, "{name} in the environment"),
+            Origin::Flag => f.write_str("a flag"),
+        }
+    }
+}
+
+/// What is wrong with the configuration: every problem on a line of its own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+/// A configuration, and what in it is not the default.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configuration.
+    pub config: Config,
+    /// Each setting that was given, with its value (secrets apart) and where it came from.
+    pub given: Vec<(String, String, Origin)>,
+}
+
+impl Config {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// Every problem found, each with its key, its value, its limit and where it came from.
+    pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
+        let mut layers = Layers::default();
+        layers.read_file(sources);
+        layers.read_environment(sources);
+        layers.read_flags(sources);
+        layers.finish()
+    }
+}
+
+type Place = (String, String);
+
+#[derive(Default)]
+struct Layers {
+    values: BTreeMap<Place, (Value, Origin)>,
+    problems: Vec<String>,
+}
+
+impl Layers {
+    fn read_file(&mut self, sources: &Sources) {
+        let Some((path, text)) = &sources.file else { return };
+        let table: Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => {
+                self.problems.push(format!("{}: {error}", path.display()));
+                return;
+            }
+        };
+        let origin = Origin::File(path.clone());
+        for (section, keys) in table {
+            match keys {
+                Value::Table(keys) => {
+                    for (key, value) in keys {
+                        self.set(&section, &key, value, origin.clone());
+                    }
+                }
+                _ => self.problems.push(format!("{section} ({origin}): every key is in a section")),
+            }
+        }
+    }
+
+    fn read_environment(&mut self, sources: &Sources) {
+        for (name, value) in &sources.environment {
+            let Some(rest) = name.strip_prefix("STAFFETTA_") else { continue };
+            if NO_SETTINGS.contains(&name.as_str()) || rest.starts_with("TEST_") {
+                continue;
+            }
+            let origin = Origin::Environment(name.clone());
+            let rest = rest.to_ascii_lowercase();
+            match rest.split_once('_') {
+                Some((section, key)) => self.set_text(section, key, value, origin),
+                None => self.problems.push(unknown(&rest, &origin)),
+            }
+        }
+    }
+
+    fn read_flags(&mut self, sources: &Sources) {
+        for (name, value) in &sources.flags {
+            match name.split_once('.') {
+                Some((section, key)) => self.set_text(section, key, value, Origin::Flag),
+                None => self.problems.push(unknown(name, &Origin::Flag)),
+            }
+        }
+    }
+
+    /// Sets a value that is spelled as text: numbers and texts as they are, the rest as TOML.
+    fn set_text(&mut self, section: &str, key: &str, text: &str, origin: Origin) {
+        let value = match known(section, key) {
+            Some(Value::String(_)) => Value::String(text.to_owned()),
+            _ => format!("value = {text}")
+                .parse::<Table>()
+                .ok()
+                .and_then(|mut table| table.remove("value"))
+                .unwrap_or_else(|| Value::String(text.to_owned())),
+        };
+        self.set(section, key, value, origin);
+    }
+
+    fn set(&mut self, section: &str, key: &str, value: Value, origin: Origin) {
+        let Some(default) = known(section, key) else {
+            self.problems.push(unknown(&format!("{section}.{key}"), &origin));
+            return;
+        };
+        if std::mem::discriminant(&default) != std::mem::discriminant(&value) {
+            let shown = shown(section, key, &value);
+            self.problems.push(format!(
+                "{section}.{key} = {shown} ({origin}): must be {}{}",
+                article(&default),
+                unit(key)
+            ));
+            return;
+        }
+        self.values.insert((section.to_owned(), key.to_owned()), (value, origin));
+    }
+
+    fn finish(mut self) -> Result<Settings, ConfigError> {
+        let mut table = Table::new();
+        for ((section, key), (value, _)) in &self.values {
+            let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(section) = section {
+                section.insert(key.clone(), value.clone());
+            }
+        }
+        let config = match table.try_into::<Config>() {
+            Ok(config) => config,
+            Err(error) => {
+                // The message may quote a value; keys and URLs of databases are not quoted.
+                self.problems.push(error.to_string().trim().replace('\n', " "));
+                return Err(ConfigError(self.problems));
+            }
+        };
+        let from = |section: &str, key: &str| {
+            self.values
+                .get(&(section.to_owned(), key.to_owned()))
+                .map(|(_, origin)| origin.to_string())
+        };
+        self.problems.extend(validate::problems(&config, from));
+        if !self.problems.is_empty() {
+            return Err(ConfigError(self.problems));
+        }
+        let given = self
+            .values
+            .into_iter()
+            .map(|((section, key), (value, origin))| {
+                let shown = shown(&section, &key, &value);
+                (format!("{section}.{key}"), shown, origin)
+            })
+            .collect();
+        Ok(Settings { config, given })
+    }
+}
+
+/// The default of a setting, which also tells its type.
+fn known(section: &str, key: &str) -> Option<Value> {
+    if WITHOUT_DEFAULT.contains(&(section, key)) {
+        return Some(Value::String(String::new()));
+    }
+    defaults().get(section)?.get(key).cloned()
+}
+
+fn defaults() -> Table {
+    Table::try_from(Config::default()).unwrap_or_default()
+}
+
+fn unknown(name: &str, origin: &Origin) -> String {
+    let mut closest: Option<(usize, String)> = None;
+    let defaults = defaults();
+    let with_default = defaults.iter().flat_map(|(section, keys)| {
+        let keys = keys.as_table().into_iter().flat_map(Table::keys);
+        keys.map(move |key| format!("{section}.{key}"))
+    });
+    let without = WITHOUT_DEFAULT.iter().map(|(section, key)| format!("{section}.{key}"));
+    for known in with_default.chain(without) {
+        let distance = distance(name, &known);
+        if closest.as_ref().is_none_or(|(least, _)| distance < *least) {
+            closest = Some((distance, known));
+        }
+    }
+    match closest {
+        Some((distance, known)) if distance <= known.len() / 2 => {
+            format!("{name} ({origin}): unknown; did you mean {known}?")
+        }
+        _ => format!("{name} ({origin}): unknown"),
+    }
+}
+
+/// How many letters must change to make one name of the other (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut next = Vec::with_capacity(row.len());
+        next.push(i + 1);
+        for ((y, &above), &before) in b.iter().zip(row.iter().skip(1)).zip(&row) {
+            let left = next.last().copied().unwrap_or(0);
+            next.push((before + usize::from(x != *y)).min(above + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+fn shown(section: &str, key: &str, value: &Value) -> String {
+    if SECRET.contains(&(section, key)) { "(not shown)".to_owned() } else { value.to_string() }
+}
+
+fn article(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a text",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a section",
+    }
+}
+
+fn unit(key: &str) -> &'static str {
+    if key.ends_with("_ms") {
+        " of milliseconds"
+    } else if key.ends_with("_s") {
+        " of seconds"
+    } else if key.contains("_bytes_") {
+        " of bytes"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests;

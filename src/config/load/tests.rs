@@ -1,0 +1,138 @@
+//! What is read from where, and how problems are said.
+
+use super::*;
+
+fn file(text: &str) -> Sources {
+    Sources { file: Some((PathBuf::from("x.toml"), text.to_owned())), ..Sources::default() }
+}
+
+fn problems(sources: &Sources) -> Vec<String> {
+    Config::load(sources).unwrap_err().0
+}
+
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+#[test]
+fn the_shipped_file_holds_every_key_at_its_default() {
+    let text = include_str!("../../../config.toml");
+    let settings = Config::load(&file(text)).unwrap();
+    assert_eq!(settings.config, Config::default());
+    let table: Table = text.parse().unwrap();
+    for (section, keys) in defaults() {
+        for (key, default) in keys.as_table().unwrap() {
+            let written = table.get(&section).and_then(|keys| keys.get(key));
+            assert_eq!(written, Some(default), "{section}.{key} in config.toml");
+        }
+    }
+    for (_, key) in WITHOUT_DEFAULT {
+        assert!(text.contains(&format!("# {key} = ")), "{key} is not explained in config.toml");
+    }
+}
+
+#[test]
+fn later_sources_win() {
+    let sources = Sources {
+        environment: vec![
+            pair("STAFFETTA_DELIVERY_ACK_WAIT_MS", "20"),
+            pair("STAFFETTA_DELIVERY_TICK_MS", "21"),
+            pair("STAFFETTA_DATABASE_URL", "postgres://u:p@h/n"),
+            pair("STAFFETTA_API_KEY", "k"),
+            pair("STAFFETTA_TEST_POSTGRES", "x"),
+            pair("PATH", "/bin"),
+        ],
+        flags: vec![pair("delivery.tick_ms", "30"), pair("server.listen", "0.0.0.0:80")],
+        ..file("[delivery]\nack_wait_ms = 10\nin_flight_max = 11\ntick_ms = 12\n")
+    };
+    let settings = Config::load(&sources).unwrap();
+    let delivery = &settings.config.delivery;
+    assert_eq!((delivery.in_flight_max, delivery.ack_wait_ms, delivery.tick_ms), (11, 20, 30));
+    assert_eq!(settings.config.server.listen.port(), 80);
+    assert_eq!(settings.config.database.url, "postgres://u:p@h/n");
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("u:p@h"), "a database's URL never shows: {shown}");
+}
+
+#[test]
+fn what_is_unknown_is_named_with_what_it_may_have_meant() {
+    let sources = Sources {
+        environment: vec![pair("STAFFETTA_DELIVERY_ACK_WAIT", "3s")],
+        flags: vec![pair("tick", "1")],
+        ..file("[delivery]\nack_wait = \"3s\"\n[nonsense]\nx = 1\n")
+    };
+    assert_eq!(
+        problems(&sources),
+        [
+            "delivery.ack_wait (x.toml): unknown; did you mean delivery.ack_wait_ms?",
+            "nonsense.x (x.toml): unknown",
+            "delivery.ack_wait (STAFFETTA_DELIVERY_ACK_WAIT in the environment): unknown; did you mean delivery.ack_wait_ms?",
+            "tick (a flag): unknown",
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_unit_is_named_with_the_right_one() {
+    let text = "[delivery]\nack_wait_ms = \"3s\"\n[limits]\noutbox_bytes_max = 1.5\n";
+    assert_eq!(
+        problems(&file(text)),
+        [
+            "delivery.ack_wait_ms = \"3s\" (x.toml): must be a whole number of milliseconds",
+            "limits.outbox_bytes_max = 1.5 (x.toml): must be a whole number of bytes",
+        ]
+    );
+}
+
+#[test]
+fn impossible_values_are_named_with_their_limits_all_at_once() {
+    let text = "[delivery]\nin_flight_max = 0\nin_flight_bytes_max = 2000000\n\
+                [database]\nurl = \"mysql://root:hunter2@h/n\"\n";
+    assert_eq!(
+        problems(&file(text)),
+        [
+            "delivery.in_flight_max = 0 (x.toml): must be 1 to 65536",
+            "delivery.in_flight_bytes_max = 2000000 (x.toml): must not be above limits.outbox_bytes_max, which is 1048576",
+            "database.url (x.toml): must start with sqlite:// or postgres://",
+        ]
+    );
+}
+
+#[test]
+fn a_negative_number_and_a_bad_choice_are_refused() {
+    for text in [
+        "[delivery]\nack_wait_ms = -1\n",
+        "[database]\nsynchronous = \"off\"\n",
+        "[server]\nlisten = \"here\"\n",
+        "[auth]\nkeys = [{ algorithm = \"none\", secret = \"x\" }]\n",
+    ] {
+        let problems = problems(&file(text));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+}
+
+#[test]
+fn keys_must_fit_their_algorithm() {
+    let text = "[auth]\nkeys = [\n\
+        { algorithm = \"HS256\", secret = \"short-and-secret\" },\n\
+        { algorithm = \"HS256\", pem_file = \"x.pem\" },\n\
+        { algorithm = \"RS256\", secret = \"0123456789012345678901234567890123456789\" },\n\
+        ]\napi_keys = [{ name = \"a\", sha256 = \"12\", scopes = [] }]\n";
+    let problems = problems(&file(text));
+    assert_eq!(
+        problems,
+        [
+            "auth.keys[0]: secret has fewer than 32 bytes",
+            "auth.keys[1]: HS256 needs exactly one of secret and secret_file",
+            "auth.keys[2]: RS256, ES256 and EdDSA need pem_file, and nothing else",
+            "auth.api_keys[0].sha256: must be 64 hexadecimal characters",
+        ]
+    );
+    assert!(!problems.concat().contains("short-and-secret"));
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_named_with_its_line() {
+    let problems = problems(&file("[delivery\n"));
+    assert!(problems[0].starts_with("x.toml: ") && problems[0].contains("line 1"), "{problems:?}");
+}

@@ -1,0 +1,108 @@
+//! The listener, the database, and what publishers may send.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// The listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Worker threads; 0 means one per core.
+    pub workers: usize,
+    /// Connections per worker at most.
+    pub connections_max: usize,
+    /// Over how long SIGTERM spreads the closing of connections, in milliseconds.
+    pub drain_ms: u64,
+    /// The longest HTTP request body, in bytes.
+    pub body_bytes_max: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            workers: 0,
+            connections_max: 25_000,
+            drain_ms: 2_000,
+            body_bytes_max: 8 * 1024 * 1024,
+        }
+    }
+}
+
+impl ServerConfig {
+    /// How many worker threads there are.
+    pub fn workers_or_cores(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+}
+
+/// Where the log is kept.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// `sqlite://path` or `postgres://user:password@host/name`. Never logged whole.
+    pub url: String,
+    /// Connections for reading, besides the one that writes.
+    pub readers: u32,
+    /// For how long SQLite waits for a lock, or a pool for a connection, in milliseconds.
+    pub busy_timeout_ms: u64,
+    /// What SQLite waits for at each commit.
+    pub synchronous: Synchronous,
+    /// Events per transaction at most.
+    pub group_max: usize,
+    /// Events waiting to be stored at most; beyond, publishers get 503.
+    pub queue_max: usize,
+}
+
+impl std::fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatabaseConfig").finish_non_exhaustive()
+    }
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self {
+            url: "sqlite://staffetta.db".to_owned(),
+            readers: 4,
+            busy_timeout_ms: 5_000,
+            synchronous: Synchronous::Full,
+            group_max: 256,
+            queue_max: 16_384,
+        }
+    }
+}
+
+/// SQLite's `synchronous` setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Synchronous {
+    /// Every commit is on disk before it is answered.
+    Full,
+    /// A power cut may lose the last commits; a killed process does not.
+    Normal,
+}
+
+/// What a publisher may send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PublishConfig {
+    /// Bytes of `data` and `args` of one event at most.
+    pub data_bytes_max: usize,
+    /// Events in one batch at most.
+    pub batch_events_max: usize,
+    /// The longest `timeout_ms` of `wait=acked`.
+    pub wait_ms_max: u64,
+}
+
+impl Default for PublishConfig {
+    fn default() -> Self {
+        Self { data_bytes_max: 1024 * 1024, batch_events_max: 1_000, wait_ms_max: 60_000 }
+    }
+}
