@@ -1,0 +1,157 @@
+//! The command line: what can be asked of the program, and who answers.
+
+mod backoff;
+mod credentials;
+mod duration;
+mod publish;
+mod tail;
+mod token;
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use staffetta::config::{Config, Settings, Sources};
+use staffetta::persistence::{migrate, migrate_down};
+use staffetta::server;
+
+/// A self-hosted, reliable, real-time sync hub.
+///
+/// An application publishes an event once; every device of that user applies it and acknowledges
+/// it, or is told to do a full sync. Without a command, the hub is started.
+#[derive(Debug, Parser)]
+#[command(name = "staffetta", version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "Examples:
+  staffetta                                            start the hub on 127.0.0.1:3000
+  staffetta tail --user alice                          follow alice's events as a device of hers
+  staffetta publish alice added '{\"id\":\"photo-1\"}'     publish an event to alice
+  staffetta token app --scope publish --ttl 30d        a token for a publisher
+
+Settings come from config.toml (or --config), then STAFFETTA_<SECTION>_<KEY> in the environment,
+then flags. STAFFETTA_LOG sets what is logged: error, warn, info, debug, or per module.";
+
+/// Settings; the same for every command.
+#[derive(Debug, clap::Args)]
+struct SettingsArgs {
+    /// The configuration file [default: config.toml, if there is one].
+    #[arg(long, global = true, value_name = "FILE", env = "STAFFETTA_CONFIG")]
+    config: Option<PathBuf>,
+    /// Sets any setting, e.g. --set delivery.ack_wait_ms=1000. May be given many times.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The address to listen on: server.listen.
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// sqlite://PATH or postgres://…: database.url.
+    #[arg(long, global = true, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the hub (the default).
+    Serve,
+    /// Prints a token signed with the hub's own secret.
+    Token(token::TokenArgs),
+    /// Publishes an event over HTTP and prints the hub's answer.
+    Publish(publish::PublishArgs),
+    /// Follows a user's events as one of their devices: prints and acks each.
+    Tail(tail::TailArgs),
+    /// Brings the database's schema up to date; serve does that by itself.
+    Migrate {
+        /// Takes the schema back to nothing instead, with everything in it.
+        #[arg(long)]
+        down: bool,
+    },
+    /// Checks the configuration, and prints what is not the default.
+    CheckConfig,
+}
+
+/// Does what was asked.
+pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    let settings = args.settings.load()?;
+    let config = &settings.config;
+    match args.command.unwrap_or(Command::Serve) {
+        Command::Serve => {
+            let api_key = std::env::var("STAFFETTA_API_KEY").ok().filter(|key| !key.is_empty());
+            actix_web::rt::System::new().block_on(server::run(settings.config, api_key))?;
+            Ok(())
+        }
+        Command::Token(token) => token::run(token, config),
+        Command::Publish(publish) => publish::run(publish, config),
+        Command::Tail(tail) => actix_web::rt::System::new().block_on(tail::run(tail, config)),
+        Command::Migrate { down: false } => report("migrated to", &migrate(&config.database)?),
+        Command::Migrate { down: true } => report("undid", &migrate_down(&config.database)?),
+        Command::CheckConfig => check_config(&settings),
+    }
+}
+
+impl SettingsArgs {
+    fn load(&self) -> Result<Settings, Box<dyn Error>> {
+        let mut flags = Vec::new();
+        for set in &self.set {
+            let (key, value) = set.split_once('=').ok_or("--set takes KEY=VALUE")?;
+            flags.push((key.to_owned(), value.to_owned()));
+        }
+        for (key, value) in [("server.listen", &self.listen), ("database.url", &self.database_url)]
+        {
+            flags.extend(value.clone().map(|value| (key.to_owned(), value)));
+        }
+        let environment = std::env::vars().collect();
+        Ok(Config::load(&Sources { file: self.file()?, environment, flags })?)
+    }
+
+    fn file(&self) -> Result<Option<(PathBuf, String)>, String> {
+        let path = self.config.clone().unwrap_or_else(|| PathBuf::from("config.toml"));
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some((path, text))),
+            Err(error) if error.kind() == ErrorKind::NotFound && self.config.is_none() => Ok(None),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+}
+
+fn report(what: &str, names: &[String]) -> Result<(), Box<dyn Error>> {
+    if names.is_empty() {
+        print("nothing to do");
+    }
+    for name in names {
+        print(&format!("{what} {name}"));
+    }
+    Ok(())
+}
+
+fn check_config(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    let defaults = Config::load(&Sources::default())?;
+    for (key, value, origin) in &settings.given {
+        print(&format!("{key} = {value}    ({origin})"));
+    }
+    if settings.config == defaults.config {
+        print("everything is at its default");
+    }
+    print("ok");
+    Ok(())
+}
+
+/// Prints a line. A reader that went away (`| head`) ends the program quietly.
+fn print(line: &str) {
+    let mut out = io::stdout().lock();
+    let printed = writeln!(out, "{line}").and_then(|()| out.flush());
+    if printed.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+        std::process::exit(0);
+    }
+}
+
+/// Says on standard error what went wrong, or what a person should know.
+pub(crate) fn complain(line: &str) {
+    // With standard error gone there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

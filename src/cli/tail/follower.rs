@@ -1,0 +1,245 @@
+//! What a device of a user does with the frames it gets: apply once, ack always.
+//!
+//! Pure: frames in, steps out.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// Names of applied events that are remembered, to recognise a redelivery.
+const KNOWN_MAX: usize = 10_000;
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Print an event.
+    Print(String),
+    /// Tell the person something.
+    Note(String),
+    /// Send a frame: an ack, after the event was printed.
+    Send(String),
+    /// Keep the session's name and how far it came.
+    Keep { session: String, cursor: i64 },
+    /// As many events as asked for were printed and acked.
+    Done,
+}
+
+/// What a close code means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    ComeBack,
+    FreshToken,
+    Stay,
+}
+
+/// The device.
+#[derive(Debug)]
+pub(super) struct Follower {
+    session: Option<String>,
+    offline: String,
+    acks: bool,
+    left: Option<u64>,
+    cursor: i64,
+    known: HashSet<String>,
+    order: VecDeque<String>,
+    reconnect_after: Option<Duration>,
+    was_attached: bool,
+}
+
+impl Follower {
+    pub(super) fn new(
+        session: Option<String>,
+        offline: &str,
+        acks: bool,
+        count: Option<u64>,
+    ) -> Self {
+        Self {
+            session,
+            offline: offline.to_owned(),
+            acks,
+            left: count,
+            cursor: 0,
+            known: HashSet::new(),
+            order: VecDeque::new(),
+            reconnect_after: None,
+            was_attached: false,
+        }
+    }
+
+    /// Starts a connection.
+    pub(super) fn connected(&mut self) {
+        self.reconnect_after = None;
+        self.was_attached = false;
+    }
+
+    /// The first frame to send.
+    pub(super) fn auth(&self, token: &str) -> String {
+        json!({
+            "type": "auth",
+            "token": token,
+            "session_id": self.session,
+            "offline": self.offline,
+        })
+        .to_string()
+    }
+
+    /// Decides what to do about a frame.
+    pub(super) fn take(&mut self, text: &str) -> Vec<Step> {
+        let Ok(frame) = serde_json::from_str::<Value>(text) else {
+            return vec![Step::Note(format!("not understood: {text}"))];
+        };
+        let field = |name: &str| frame.get(name).and_then(Value::as_str).unwrap_or_default();
+        if let Some(event_id) = frame.get("event_id").and_then(Value::as_str) {
+            return self.event(event_id, &frame, text);
+        }
+        match field("type") {
+            "auth_ok" => self.attached(&frame),
+            "reconnect" => {
+                let ms = frame.get("retry_after_ms").and_then(Value::as_u64).unwrap_or(1_000);
+                self.reconnect_after = Some(Duration::from_millis(ms));
+                Vec::new()
+            }
+            "auth_failed" | "error" => vec![Step::Note(field("message").to_owned())],
+            _ => Vec::new(),
+        }
+    }
+
+    fn attached(&mut self, frame: &Value) -> Vec<Step> {
+        let field = |name: &str| frame.get(name).and_then(Value::as_str).unwrap_or_default();
+        let session = field("session_id").to_owned();
+        self.session = Some(session.clone());
+        self.cursor = frame.get("cursor").and_then(Value::as_i64).unwrap_or(0);
+        self.was_attached = true;
+        let user = field("user");
+        let mut steps = vec![
+            Step::Keep { session: session.clone(), cursor: self.cursor },
+            Step::Note(format!("attached as {user}, session {session}, at {}", self.cursor)),
+        ];
+        if frame.get("need_full_sync") == Some(&Value::Bool(true)) {
+            steps.push(Step::Note("need_full_sync: fetch the whole state".to_owned()));
+        }
+        steps
+    }
+
+    fn event(&mut self, event_id: &str, frame: &Value, text: &str) -> Vec<Step> {
+        let seq = frame.get("seq").and_then(Value::as_i64);
+        if self.known.contains(event_id) {
+            let again = Step::Note(format!("arrived again: {event_id}"));
+            return vec![again, Step::Send(ack(event_id))];
+        }
+        let mut steps = vec![Step::Print(text.to_owned())];
+        let Some(seq) = seq else {
+            // An ephemeral event wants no ack.
+            steps.extend(self.counted());
+            return steps;
+        };
+        if self.acks {
+            self.remember(event_id);
+            steps.push(Step::Send(ack(event_id)));
+            self.cursor = self.cursor.max(seq);
+            steps.extend(
+                self.session.clone().map(|session| Step::Keep { session, cursor: self.cursor }),
+            );
+        }
+        steps.extend(self.counted());
+        steps
+    }
+
+    fn remember(&mut self, event_id: &str) {
+        self.known.insert(event_id.to_owned());
+        self.order.push_back(event_id.to_owned());
+        if self.order.len() > KNOWN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    fn counted(&mut self) -> Option<Step> {
+        let left = self.left.as_mut()?;
+        *left = left.saturating_sub(1);
+        (*left == 0).then_some(Step::Done)
+    }
+
+    /// How long the hub asked to stay away.
+    pub(super) fn reconnect_after(&self) -> Option<Duration> {
+        self.reconnect_after
+    }
+
+    /// Whether this connection's token was good.
+    pub(super) fn was_attached(&self) -> bool {
+        self.was_attached
+    }
+
+    /// What a close code asks for (docs/protocol/ws.md).
+    pub(super) fn ending(&self, code: u16) -> Ending {
+        match code {
+            4401 => Ending::FreshToken,
+            4403 | 4409 => Ending::Stay,
+            _ => Ending::ComeBack,
+        }
+    }
+}
+
+fn ack(event_id: &str) -> String {
+    json!({"type": "ack", "event_id": event_id}).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: &str = r#"{"type":"added","event_id":"e1","seq":7}"#;
+
+    fn follower() -> Follower {
+        Follower::new(None, "replay", true, None)
+    }
+
+    #[test]
+    fn an_event_is_printed_once_and_acked_each_time() {
+        let mut follower = follower();
+        let steps = follower.take(EVENT);
+        assert_eq!(steps[0], Step::Print(EVENT.to_owned()));
+        assert_eq!(steps[1], Step::Send(ack("e1")));
+        let again = follower.take(EVENT);
+        assert_eq!(again[0], Step::Note("arrived again: e1".to_owned()));
+        assert_eq!(again[1], Step::Send(ack("e1")));
+    }
+
+    #[test]
+    fn the_session_the_hub_names_is_kept_and_asked_for() {
+        let mut follower = follower();
+        assert!(follower.auth("t").contains(r#""session_id":null"#));
+        let steps = follower.take(
+            r#"{"type":"auth_ok","user":"u","session_id":"s","need_full_sync":true,"cursor":3}"#,
+        );
+        assert_eq!(steps[0], Step::Keep { session: "s".to_owned(), cursor: 3 });
+        assert_eq!(steps.len(), 3, "a full sync is told");
+        assert!(follower.auth("t").contains(r#""session_id":"s""#));
+    }
+
+    #[test]
+    fn an_unacking_follower_prints_every_arrival() {
+        let mut follower = Follower::new(None, "replay", false, Some(2));
+        assert_eq!(follower.take(EVENT), [Step::Print(EVENT.to_owned())]);
+        assert_eq!(follower.take(EVENT), [Step::Print(EVENT.to_owned()), Step::Done]);
+    }
+
+    #[test]
+    fn an_ephemeral_event_is_not_acked() {
+        let frame = r#"{"type":"typing","event_id":"e2"}"#;
+        assert_eq!(follower().take(frame), [Step::Print(frame.to_owned())]);
+    }
+
+    #[test]
+    fn the_hubs_advice_is_taken() {
+        let mut follower = follower();
+        follower.take(r#"{"type":"reconnect","retry_after_ms":700}"#);
+        assert_eq!(follower.reconnect_after(), Some(Duration::from_millis(700)));
+        assert_eq!(follower.ending(1012), Ending::ComeBack);
+        assert_eq!(follower.ending(4408), Ending::ComeBack);
+        assert_eq!(follower.ending(4409), Ending::Stay);
+        assert_eq!(follower.ending(4401), Ending::FreshToken);
+    }
+}
