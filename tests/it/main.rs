@@ -1,0 +1,23 @@
+//! The hub over real sockets, on SQLite and on Postgres.
+//!
+//! Postgres is used when `STAFFETTA_TEST_POSTGRES` holds the URL of a server where databases may
+//! be made (`tests/postgres.sh` starts one); otherwise those runs say that they were left out.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so"
+)]
+
+mod device;
+mod world;
+
+mod auth;
+mod delivery;
+mod offline;
+mod operations;
+mod publish;
+mod wire;
