@@ -32,6 +32,10 @@ const MAILBOX_MAX: usize = 16_384;
 /// The pause between two steps of pruning, for traffic to go on.
 const PRUNE_PAUSE: Duration = Duration::from_millis(20);
 
+/// Writes kept for the next group while the database is away. Beyond, they are given up: the
+/// log above the last written floor is sent again, more than it needs to be.
+const KEPT_MAX: usize = 100_000;
+
 /// A write, or a read that must see every write before it.
 enum Job {
     Write(Write),
@@ -48,6 +52,8 @@ pub struct Persistence {
     readers: Readers,
     last: LastSeqs,
     jobs: Vec<Job>,
+    /// Writes of a failed group that nobody waits for: they go first in the next.
+    kept: Vec<Write>,
     events: usize,
     is_commit_due: bool,
     events_max: usize,
@@ -117,6 +123,7 @@ impl Persistence {
             readers: Readers::start(pool, database.readers)?,
             last: LastSeqs::default(),
             jobs: Vec::new(),
+            kept: Vec::new(),
             events: 0,
             is_commit_due: false,
             events_max: database.group_max,
@@ -156,7 +163,7 @@ impl Persistence {
             return;
         }
         let started = clock::now();
-        let mut writes = Vec::with_capacity(self.jobs.len());
+        let mut writes = std::mem::take(&mut self.kept);
         let mut after = Vec::new();
         for job in std::mem::take(&mut self.jobs) {
             match job {
@@ -171,9 +178,17 @@ impl Persistence {
             Err(error) => Err(error),
         };
         self.note(&done.as_ref().map(|_| ()), events, started);
-        answers::answer(writes, done, &self.waiting);
+        let failed = done.as_ref().err().cloned();
+        self.kept = answers::answer(writes, done, &self.waiting);
+        if self.kept.len() > KEPT_MAX {
+            log::error!("{} writes of sessions are given up", self.kept.len());
+            self.kept.clear();
+        }
         for job in after {
-            self.read_after(job);
+            match &failed {
+                Some(error) => answers::refuse(job, error),
+                None => self.read_after(job),
+            }
         }
     }
 

@@ -106,8 +106,8 @@ pub enum AppendOutcome {
     Conflict,
 }
 
-/// Writes these sessions whole, new or known. Not answered; a failed write is logged, and the
-/// promise holds without it because the log above the last written floor is sent again.
+/// Writes these sessions whole, new or known. Not answered: a failed write is kept and goes
+/// first in the next transaction, so that nothing that follows from it is written before it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SaveSessions(pub Vec<(UserId, SessionRecord)>);

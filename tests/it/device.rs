@@ -50,7 +50,12 @@ impl Device {
     }
 
     /// Connects as a reliable session; says the device and its `auth_ok`.
-    pub(crate) async fn attach(hub: &TestHub, user: &str, session: Value, more: Value) -> (Self, Value) {
+    pub(crate) async fn attach(
+        hub: &TestHub,
+        user: &str,
+        session: Value,
+        more: Value,
+    ) -> (Self, Value) {
         let mut device = Self::connect(hub).await;
         let ok = device.auth(&hub.token(user), session, more).await;
         assert_eq!(ok["type"], "auth_ok", "{ok}");

@@ -9,7 +9,9 @@ use crate::registry::messages::SendKind;
 impl PendingTable {
     /// Decides the fate of everything whose time has come.
     pub fn tick(&mut self, moment: Moment) {
-        while let Some(due) = self.due.pop_due(moment.now) {
+        // What comes up again while this goes on waits for the next tick.
+        for _ in 0..self.due.len() {
+            let Some(due) = self.due.pop_due(moment.now) else { return };
             match due {
                 Due::Session(user, session) => self.session_due(&user, &session, moment),
                 Due::Waiter(user, ticket) => {
@@ -80,7 +82,12 @@ impl PendingTable {
         let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
         let last_seq = loaded.last_seq;
         let Some(session) = loaded.sessions.get_mut(name) else { return };
-        if session.need_full_sync || session.owed(last_seq) == 0 {
+        if session.need_full_sync {
+            // It was told already and did not confirm: the sync it will do covers these too.
+            session.window.abandon(last_seq);
+            return;
+        }
+        if session.owed(last_seq) == 0 {
             return;
         }
         self.counts.full_syncs_lost += 1;

@@ -104,10 +104,19 @@ impl PendingTable {
             self.overflow(user, name);
             return;
         }
-        for event in self.take_events(user, name, events, moment) {
+        let before = session.window.next();
+        let taken = self.take_events(user, name, events, moment);
+        for event in taken {
             self.fan_out(user, event, vec![link.connection], SendKind::First);
         }
-        self.pump(user, name);
+        // An event too large for what is free waits for an ack, not for another look at the log.
+        let has_moved = self
+            .loaded_mut(user)
+            .and_then(|loaded| loaded.sessions.get(name))
+            .is_some_and(|session| session.window.next() > before);
+        if has_moved {
+            self.pump(user, name);
+        }
         self.schedule(user, name);
     }
 

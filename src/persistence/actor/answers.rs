@@ -2,16 +2,23 @@
 
 use actix::{Message, Recipient};
 
+use super::Job;
 use crate::persistence::group::{Outcomes, Write};
 use crate::persistence::messages::{
-    Append, Appended, BroadcastOutcome, ClaimSession, LoadUser, SessionClaimed, StoreError, Ticket,
-    UserLoaded, UserSnapshot, Waiting,
+    Append, AppendOutcome, Appended, BroadcastOutcome, ClaimSession, Flush, LoadUser,
+    SessionClaimed, StoreError, Ticket, UserLoaded, UserSnapshot, Waiting,
 };
 
-type Results = Vec<(Ticket, Result<crate::persistence::messages::AppendOutcome, StoreError>)>;
+type Results = Vec<(Ticket, Result<AppendOutcome, StoreError>)>;
 
 /// Answers a whole group: one `Appended` per ReliableDelivery, and every other asker its own.
-pub(super) fn answer(writes: Vec<Write>, done: Result<Outcomes, StoreError>, waiting: &Waiting) {
+/// Gives back the writes of a failed group that nobody waits for, to be tried again.
+pub(super) fn answer(
+    writes: Vec<Write>,
+    done: Result<Outcomes, StoreError>,
+    waiting: &Waiting,
+) -> Vec<Write> {
+    let mut kept = Vec::new();
     let (mut outcomes, failed) = match done {
         Ok(outcomes) => (outcomes, None),
         Err(error) => (Outcomes::default(), Some(error)),
@@ -48,11 +55,30 @@ pub(super) fn answer(writes: Vec<Write>, done: Result<Outcomes, StoreError>, wai
                 let result = failed.clone().map_or(Ok(()), Err);
                 let _ = progress.reply.send(result);
             }
-            Write::SaveSessions(_) | Write::SaveFloors(_) | Write::DeleteSessions(_) => {}
+            Write::SaveSessions(_) | Write::SaveFloors(_) | Write::DeleteSessions(_) => {
+                if failed.is_some() {
+                    kept.push(write);
+                }
+            }
         }
     }
     for (_, reply, results) in appended {
         send(&reply, Appended(results));
+    }
+    kept
+}
+
+/// Answers a read whose group was not written: it would not see what it must.
+pub(super) fn refuse(job: Job, error: &StoreError) {
+    match job {
+        Job::Write(_) => {}
+        Job::Load(load) => loaded(load, Err(error.clone())),
+        Job::NextBroadcast(next) => {
+            let _ = next.reply.send(Err(error.clone()));
+        }
+        Job::Flush(Flush(reply)) => {
+            let _ = reply.send(());
+        }
     }
 }
 
