@@ -17,6 +17,7 @@ mod world;
 
 mod auth;
 mod delivery;
+mod embedded;
 mod offline;
 mod operations;
 mod publish;
