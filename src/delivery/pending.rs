@@ -233,14 +233,6 @@ impl PendingTable {
         floors
     }
 
-    /// Notes a session's floor as changed again, when it could not be written.
-    pub fn floor_unwritten(&mut self, user: &UserId, session: &SessionId) {
-        let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
-        if let Some(known) = loaded.sessions.get_mut(session) {
-            mark_dirty(&mut self.dirty, user, known);
-        }
-    }
-
     /// The users with a live connection but no durable session.
     pub fn live_users(&self) -> Vec<UserId> {
         self.users
@@ -267,7 +259,10 @@ impl PendingTable {
             let Some(Entry::Loaded(loaded)) = self.users.get(&user) else { continue };
             let is_old = loaded.touched.is_none_or(|touched| now >= touched + idle);
             let is_surplus = self.users.len() > self.limits.users_cached_max;
-            if loaded.is_idle() && (is_old || is_surplus) {
+            // Memory has the last word: a surplus user's acks above its floors are forgotten, and
+            // those events sent again.
+            let is_due = (is_old && !loaded.knows_more_than_the_floors()) || is_surplus;
+            if loaded.is_idle() && is_due {
                 self.users.remove(&user);
             } else {
                 self.rounds.push_back(user);

@@ -89,6 +89,11 @@ impl User {
                 .all(|session| session.scheduled.is_none() && !session.floor_dirty)
     }
 
+    /// Whether a session's acks above its floor would be forgotten with it.
+    pub(super) fn knows_more_than_the_floors(&self) -> bool {
+        self.sessions.values().any(|session| session.window.knows_more_than_the_floor())
+    }
+
     /// Settles `session`'s part of every waiter it satisfies; says which are complete.
     pub(super) fn settle_waiters(&mut self, session: &SessionId) -> Vec<Waiter> {
         let Some(window) = self.sessions.get(session).map(|session| &session.window) else {

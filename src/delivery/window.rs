@@ -203,6 +203,11 @@ impl Window {
         self.in_flight.binary_search_by_key(&seq, |entry| entry.seq).is_err()
     }
 
+    /// Whether it knows of acks above the floor, which the database does not.
+    pub fn knows_more_than_the_floor(&self) -> bool {
+        !self.acked_ahead.is_empty() || !self.in_flight.is_empty()
+    }
+
     /// How many events are in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()

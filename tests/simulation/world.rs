@@ -103,7 +103,7 @@ pub(crate) fn limits() -> Limits {
         owed_max: 12,
         connections_max: 6,
         sessions_max: 8,
-        users_cached_max: 1,
+        users_cached_max: 100,
         waiting_max: 50,
         traces_max: 100,
     }

@@ -212,7 +212,8 @@ impl ReliableDelivery {
     pub(super) fn write_floors(&mut self) {
         self.save_sessions();
         self.floors.extend(self.table.take_floors());
-        if self.floors.is_empty() {
+        // A floor must not be written before the mark beside it.
+        if self.floors.is_empty() || !self.unsaved.is_empty() {
             return;
         }
         let floors = std::mem::take(&mut self.floors);

@@ -13,10 +13,6 @@ impl World {
     /// Until the core has nothing more to say.
     pub(crate) fn drive(&mut self) {
         loop {
-            for floor in self.table.take_floors() {
-                self.note(|| format!("floor {floor:?}"));
-                self.store.waiting.push_back(Job::Floor(floor.session, floor.floor));
-            }
             let outputs = self.table.take_outputs();
             let answers = std::mem::take(&mut self.answers);
             if outputs.is_empty() && answers.is_empty() {
@@ -24,6 +20,11 @@ impl World {
             }
             for output in outputs {
                 self.perform(output);
+            }
+            // After what was decided: a floor must not be written before the mark beside it.
+            for floor in self.table.take_floors() {
+                self.note(|| format!("floor {floor:?}"));
+                self.store.waiting.push_back(Job::Floor(floor.session, floor.floor));
             }
             for answer in answers {
                 self.tell(answer);

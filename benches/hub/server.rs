@@ -1,0 +1,93 @@
+//! A process under measurement, on core 0.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use staffetta::auth::{Scope, Secret, sign};
+use staffetta::{UserId, clock};
+
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Server {
+    /// The hub, with one worker and these settings.
+    pub(crate) async fn hub(settings: &[&str]) -> Self {
+        let program = env!("CARGO_BIN_EXE_staffetta");
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut args = vec!["serve", "--listen", &listen, "--set", "server.workers=1"];
+        for setting in settings {
+            args.extend(["--set", setting]);
+        }
+        Self::start(program, &args, port).await
+    }
+
+    /// This program in its other life: a loop of raw writes.
+    pub(crate) async fn raw_loop() -> Self {
+        let program = std::env::current_exe().unwrap();
+        let port = free_port();
+        Self::start(&program.to_string_lossy(), &["raw-loop", &port.to_string()], port).await
+    }
+
+    pub(crate) async fn start(program: &str, args: &[&str], port: u16) -> Self {
+        // Beside the target folder: a real disk, not a memory file system.
+        let base = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let folder = tempfile::tempdir_in(base).unwrap();
+        let child = Command::new("taskset")
+            .args(["-c", "0", program])
+            .args(args)
+            .current_dir(folder.path())
+            .env("STAFFETTA_LOG", "error")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { child, port, folder };
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        server
+    }
+
+    /// CPU time of every thread so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// Resident memory, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    }
+
+    pub(crate) fn token(&self, user: &str, scopes: &[Scope]) -> String {
+        let (secret, _) =
+            Secret::load_or_create(&self.folder.path().join("staffetta.secret")).unwrap();
+        let user = UserId::new(user).unwrap();
+        sign(&secret, &user, scopes, Duration::from_secs(86_400), clock::wall()).unwrap()
+    }
+
+    /// One figure of `/metrics`.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let mut http = crate::socket::Http::connect(self.port).await;
+        let (_, text) = http.call("GET", "/metrics", "", "").await;
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    }
+}
