@@ -162,6 +162,3 @@ fn body(bytes: Result<Bytes, actix_web::Error>) -> Result<Bytes, ApiError> {
         }
     })
 }
-
-#[cfg(test)]
-mod tests;

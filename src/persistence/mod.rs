@@ -15,3 +15,6 @@ mod sessions;
 
 pub use self::actor::{Persistence, PersistenceHandle};
 pub use self::connection::{StoreSetupError, migrate, migrate_down};
+
+#[cfg(test)]
+mod tests;
