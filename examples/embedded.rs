@@ -10,7 +10,7 @@
 //! Devices connect to `ws://127.0.0.1:8080/hub/ws` with the token `<user>:letmein`.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use actix_web::web::{self, Bytes, Data, Path};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Responder};
@@ -21,11 +21,23 @@ use staffetta::config::Config;
 use staffetta::protocol::Timestamp;
 use staffetta::{Hub, NewEvent, UserId, on_connect};
 
-/// The application's own store.
+/// The application's own store: the size of each photo.
 #[derive(Default)]
-struct Photos {
-    photos: Mutex<HashMap<(String, u64), usize>>,
-    next: Mutex<u64>,
+struct Photos(Mutex<(u64, HashMap<(UserId, u64), usize>)>);
+
+impl Photos {
+    fn add(&self, user: &UserId, bytes: usize) -> u64 {
+        let mut photos = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        photos.0 += 1;
+        let id = photos.0;
+        photos.1.insert((user.clone(), id), bytes);
+        id
+    }
+
+    fn remove(&self, user: &UserId, id: u64) -> bool {
+        let mut photos = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        photos.1.remove(&(user.clone(), id)).is_some()
+    }
 }
 
 /// The application knows its users by its own tokens.
@@ -68,13 +80,7 @@ async fn upload(
     hub: Data<Hub>,
 ) -> impl Responder {
     let Some(user) = user(&request) else { return HttpResponse::Unauthorized().finish() };
-    let (Ok(mut next), Ok(mut stored)) = (photos.next.lock(), photos.photos.lock()) else {
-        return HttpResponse::InternalServerError().finish();
-    };
-    *next += 1;
-    let id = *next;
-    stored.insert((user.to_string(), id), photo.len());
-    drop((next, stored));
+    let id = photos.add(&user, photo.len());
     publish(&hub, &user, "added", json!({"id": id, "bytes": photo.len()})).await
 }
 
@@ -85,13 +91,9 @@ async fn delete(
     hub: Data<Hub>,
 ) -> impl Responder {
     let Some(user) = user(&request) else { return HttpResponse::Unauthorized().finish() };
-    let Ok(mut stored) = photos.photos.lock() else {
-        return HttpResponse::InternalServerError().finish();
-    };
-    if stored.remove(&(user.to_string(), *id)).is_none() {
+    if !photos.remove(&user, *id) {
         return HttpResponse::NotFound().finish();
     }
-    drop(stored);
     publish(&hub, &user, "removed", json!({"id": *id})).await
 }
 

@@ -7,7 +7,7 @@ use crate::protocol::{Timestamp, UserId};
 /// A key is good for the five minutes it was made in.
 const WINDOW_MS: i64 = 300_000;
 
-/// hex(SHA-256("<token>:<user>:<start of the five minutes around `now`>")): 64 characters.
+/// `hex(SHA-256("<token>:<user>:<start of the five minutes around now>"))`: 64 characters.
 pub fn session_secret(token: &str, user: &UserId, now: Timestamp) -> String {
     let window = now.0.div_euclid(WINDOW_MS) * WINDOW_MS;
     hex::encode(Sha256::digest(format!("{token}:{user}:{window}")).as_slice())

@@ -1,6 +1,6 @@
 //! ReliableDelivery: the pending-event table of one group of slots, with a clock and neighbours.
 //!
-//! Thin on purpose: every message is one call of the table, and [`perform`](self::perform) does
+//! Thin on purpose: every message is one call of the table, and `perform` does
 //! what the table decided. It never blocks and never waits.
 
 mod perform;

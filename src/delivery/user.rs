@@ -55,8 +55,9 @@ pub(super) struct User {
     pub(super) last_seq: Seq,
     /// Everything at or below is no longer in the log.
     pub(super) pruned: Seq,
-    /// Every durable session, live or not.
-    pub(super) sessions: HashMap<SessionId, Session>,
+    /// Every durable session, live or not. Boxed: most users have one, and a table has room for
+    /// more.
+    pub(super) sessions: HashMap<SessionId, Box<Session>>,
     /// Every live connection.
     pub(super) connections: HashMap<ConnectionId, Tenant>,
     /// Publishers that wait for acks.
@@ -73,7 +74,7 @@ impl User {
         let sessions = snapshot
             .sessions
             .into_iter()
-            .map(|record| (record.id.clone(), Session::from_record(record)))
+            .map(|record| (record.id.clone(), Box::new(Session::from_record(record))))
             .collect();
         Self { last_seq: snapshot.last_seq, pruned: snapshot.pruned, sessions, ..Self::default() }
     }

@@ -6,6 +6,7 @@
 //! [`Readers`].
 
 mod answers;
+mod reads;
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,9 @@ use super::connection::{Opener, StoreConnection, StoreSetupError, in_transaction
 use super::events::LastSeqs;
 use super::group::{self, Write};
 use super::messages::{
-    Append, BroadcastProgress, CheckHealth, ClaimSession, DeleteSessions, FindEvent, Flush,
-    LoadUser, LogPruned, LogRead, NextBroadcast, ObservePruning, PersistencePort, ReadLog,
-    ReadPage, SaveFloors, SaveSessions, StartBroadcast, StoreError, Waiting,
+    Append, BroadcastProgress, ClaimSession, DeleteSessions, Flush, LoadUser, LogPruned,
+    NextBroadcast, ObservePruning, PersistencePort, SaveFloors, SaveSessions, StartBroadcast,
+    StoreError, Waiting,
 };
 use super::readers::Readers;
 use super::{broadcasts, events, sessions};
@@ -359,58 +360,6 @@ collect!(BroadcastProgress => |progress| Job::Write(Write::BroadcastProgress(pro
 collect!(LoadUser => Job::Load);
 collect!(NextBroadcast => Job::NextBroadcast);
 collect!(Flush => Job::Flush);
-
-impl Handler<ReadLog> for Persistence {
-    type Result = ();
-
-    fn handle(&mut self, read: ReadLog, _ctx: &mut Self::Context) {
-        self.readers.read(move |connection| {
-            let ReadLog { user, session, ticket, after, events_max, bytes_max, reply } = read;
-            let result =
-                connection.and_then(|c| Ok(events::read(&user, after, events_max, bytes_max, c)?));
-            answers::send(&reply, LogRead { user, session, ticket, result });
-        });
-    }
-}
-
-impl Handler<ReadPage> for Persistence {
-    type Result = ();
-
-    fn handle(&mut self, read: ReadPage, _ctx: &mut Self::Context) {
-        self.readers.read(move |connection| {
-            let ReadPage { user, after, now, events_max, bytes_max, reply } = read;
-            let page = connection
-                .and_then(|c| Ok(events::read_page(&user, after, now, events_max, bytes_max, c)?));
-            // Whoever asked may have stopped waiting.
-            let _ = reply.send(page);
-        });
-    }
-}
-
-impl Handler<FindEvent> for Persistence {
-    type Result = ();
-
-    fn handle(&mut self, find: FindEvent, _ctx: &mut Self::Context) {
-        self.readers.read(move |connection| {
-            let found = connection.and_then(|c| Ok(events::find(find.event, find.users_max, c)?));
-            let _ = find.reply.send(found);
-        });
-    }
-}
-
-impl Handler<CheckHealth> for Persistence {
-    type Result = ();
-
-    fn handle(&mut self, CheckHealth(reply): CheckHealth, _ctx: &mut Self::Context) {
-        self.readers.read(move |connection| {
-            let healthy = connection.and_then(|c| {
-                events::check(c)?;
-                Ok::<_, StoreError>(())
-            });
-            let _ = reply.send(healthy);
-        });
-    }
-}
 
 impl Handler<ObservePruning> for Persistence {
     type Result = ();

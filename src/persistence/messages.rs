@@ -3,6 +3,8 @@
 //! Writes are done in the order they were sent, many in one transaction. An answer comes to the
 //! `reply` recipient once the transaction is durable, or failed.
 
+mod broadcast;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +13,10 @@ use tokio::sync::oneshot;
 
 use crate::protocol::{
     Event, EventContent, EventId, Seq, SessionId, SessionRecord, Timestamp, UserId,
+};
+
+pub use self::broadcast::{
+    BroadcastOutcome, BroadcastPart, BroadcastProgress, NextBroadcast, StartBroadcast,
 };
 
 /// Why the store did not do what was asked. Nothing of it was written.
@@ -315,72 +321,6 @@ pub struct StoredEvent {
     pub offline: u32,
     /// The user's sessions as they rest now.
     pub sessions: Vec<SessionRecord>,
-}
-
-/// Takes an event for every user that has a session. Durable when answered; handed out by
-/// [`NextBroadcast`].
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct StartBroadcast {
-    /// What is published.
-    pub content: Arc<EventContent>,
-    /// How a repetition is recognised; keys are unique among broadcasts.
-    pub duplicate: DuplicateKey,
-    /// Users without a session that are told too; part of the count kept for a repetition.
-    pub others: u64,
-    /// Gets the answer.
-    pub reply: oneshot::Sender<Result<BroadcastOutcome, StoreError>>,
-}
-
-/// What became of a [`StartBroadcast`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BroadcastOutcome {
-    /// It is durable.
-    Started {
-        /// How many users it is for, `others` among them.
-        users: u64,
-    },
-    /// It was taken before, with this answer.
-    Duplicate {
-        /// Its name.
-        id: EventId,
-        /// The first answer's count.
-        users: u64,
-    },
-    /// The same name or key was used for something else.
-    Conflict,
-}
-
-/// Asks for the next users of the oldest unfinished broadcast. The same users come again until
-/// [`BroadcastProgress`] says they are done.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct NextBroadcast {
-    /// At most this many users.
-    pub users_max: usize,
-    /// Gets the users, or none when every broadcast is finished.
-    pub reply: oneshot::Sender<Result<Option<BroadcastPart>, StoreError>>,
-}
-
-/// Some of the users of a broadcast.
-#[derive(Clone, Debug)]
-pub struct BroadcastPart {
-    /// What is published.
-    pub content: Arc<EventContent>,
-    /// For whom, by name, rising. Empty: the broadcast has reached everyone.
-    pub users: Vec<UserId>,
-}
-
-/// Says how far a broadcast came: everyone up to `done`, or everyone at all.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct BroadcastProgress {
-    /// Which.
-    pub event: EventId,
-    /// The last user it was published to; none when there are no more.
-    pub done: Option<UserId>,
-    /// Answered when written.
-    pub reply: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// Everything others ask of Persistence: a test hands them probes.

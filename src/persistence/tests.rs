@@ -70,7 +70,10 @@ impl Drop for Fixture {
     }
 }
 
-fn databases() -> Vec<(DatabaseConfig, Option<tempfile::TempDir>, Option<(String, String)>)> {
+/// A database, and what holds it: a folder, or a server and a name on it.
+type Fresh = (DatabaseConfig, Option<tempfile::TempDir>, Option<(String, String)>);
+
+fn databases() -> Vec<Fresh> {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("hub.db").display());
     let mut all = vec![(DatabaseConfig { url, ..DatabaseConfig::default() }, Some(folder), None)];

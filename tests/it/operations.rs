@@ -1,6 +1,6 @@
 //! Running a hub: sessions, revoking, traces, health, draining.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -123,7 +123,7 @@ fn a_drain_tells_everyone_to_come_back_and_loses_nothing() {
         for n in 0..50 {
             others.push(Device::plain(&hub, &format!("user-{n}")).await);
         }
-        let started = Instant::now();
+        let started = staffetta::clock::now();
         let coming_back = async {
             let frame = device.next().await;
             assert_eq!(frame["type"], "reconnect");

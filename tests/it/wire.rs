@@ -19,20 +19,9 @@ async fn hub() -> TestHub {
 }
 
 fn fragment(opcode: Data, is_final: bool, payload: &[u8]) -> Message {
-    let mut header = FrameHeader::default();
-    header.opcode = OpCode::Data(opcode);
-    header.is_final = is_final;
-    Message::Frame(Frame::from_payload_with(header, payload))
-}
-
-trait FromPayloadWith {
-    fn from_payload_with(header: FrameHeader, payload: &[u8]) -> Frame;
-}
-
-impl FromPayloadWith for Frame {
-    fn from_payload_with(header: FrameHeader, payload: &[u8]) -> Frame {
-        Frame::from_payload(header, payload.to_vec().into())
-    }
+    let opcode = OpCode::Data(opcode);
+    let header = FrameHeader { opcode, is_final, ..FrameHeader::default() };
+    Message::Frame(Frame::from_payload(header, payload.to_vec().into()))
 }
 
 #[test]

@@ -77,11 +77,11 @@ impl Device {
             assert_eq!(frame["name"], id.to_string(), "the data of another event");
             let is_over = over.load(Ordering::Acquire);
             // Now and then it goes away without a word, or forgets to ack.
-            if !is_over && self.frames % 23 == 0 {
+            if !is_over && self.frames.is_multiple_of(23) {
                 return None;
             }
             self.history.applied(self.user, &self.session, id, seq, &text);
-            if is_over || self.frames % 7 != 0 {
+            if is_over || !self.frames.is_multiple_of(7) {
                 let ack = json!({"type": "ack", "event_id": id});
                 socket.send(Message::text(ack.to_string())).await.ok()?;
             }

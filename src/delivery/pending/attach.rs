@@ -232,7 +232,7 @@ impl PendingTable {
             }
         }
         if let Some(loaded) = self.loaded_mut(user) {
-            loaded.sessions.insert(name.clone(), Session::from_record(record));
+            loaded.sessions.insert(name.clone(), Box::new(Session::from_record(record)));
         }
     }
 
