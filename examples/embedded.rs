@@ -23,20 +23,26 @@ use staffetta::{Hub, NewEvent, UserId, on_connect};
 
 /// The application's own store: the size of each photo.
 #[derive(Default)]
-struct Photos(Mutex<(u64, HashMap<(UserId, u64), usize>)>);
+struct Photos(Mutex<Shelf>);
+
+#[derive(Default)]
+struct Shelf {
+    last: u64,
+    sizes: HashMap<(UserId, u64), usize>,
+}
 
 impl Photos {
     fn add(&self, user: &UserId, bytes: usize) -> u64 {
-        let mut photos = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        photos.0 += 1;
-        let id = photos.0;
-        photos.1.insert((user.clone(), id), bytes);
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.last += 1;
+        let id = shelf.last;
+        shelf.sizes.insert((user.clone(), id), bytes);
         id
     }
 
     fn remove(&self, user: &UserId, id: u64) -> bool {
-        let mut photos = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        photos.1.remove(&(user.clone(), id)).is_some()
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.sizes.remove(&(user.clone(), id)).is_some()
     }
 }
 

@@ -155,7 +155,8 @@ impl Worker {
         }
         self.0.parts.metrics.closed(code);
         match connection.user() {
-            Some(user) => {
+            // A drain says once how many it told.
+            Some(user) if code != CloseCode::Restart => {
                 log::info!(
                     "closing {} of {user:?}: {} {}",
                     connection.id,
@@ -163,7 +164,7 @@ impl Worker {
                     code.reason()
                 );
             }
-            None => log::debug!("closing {}: {} {}", connection.id, code.code(), code.reason()),
+            _ => log::debug!("closing {}: {} {}", connection.id, code.code(), code.reason()),
         }
         self.due_in(self.config().ws.close_grace_ms, Check::Reap(connection.id));
     }

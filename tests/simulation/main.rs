@@ -6,7 +6,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stderr,
     clippy::indexing_slicing,
     reason = "a test that cannot go on says so"
 )]
