@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::{App, HttpServer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::hub::{Hub, HubError};
@@ -46,6 +47,7 @@ pub async fn run(config: Config, api_key: Option<String>) -> Result<(), ServeErr
     if let Some(key) = api_key {
         builder = builder.api_key(key);
     }
+    raise_open_files();
     let hub = builder.start().await?;
     let mounted = hub.clone();
     let server = HttpServer::new(move || App::new().configure(mounted.routes()))
@@ -77,16 +79,28 @@ pub async fn run(config: Config, api_key: Option<String>) -> Result<(), ServeErr
     }
 }
 
-/// Says on standard output where the hub is and what to do next.
+/// Takes as many open files as this process may have: a connection takes two, its socket and the
+/// second handle by which a stuck one is ended.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => log::debug!("open files: {:?}", limit.maximum),
+        Err(error) => log::warn!("open files stay at {:?}: {error}", limit.current),
+    }
+}
+
+/// Says on standard output where the hub is and what to do next, as it was itself called.
 fn greet(address: SocketAddr, config: &Config) -> io::Result<()> {
+    let program = std::env::args().next().unwrap_or_else(|| "staffetta".to_owned());
     let mut out = io::stdout().lock();
     writeln!(out, "Staffetta {} listens on http://{address}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  WebSocket    ws://{address}/ws")?;
     if config.auth.uses_own_secret() {
-        writeln!(out, "  a token      staffetta token alice")?;
+        writeln!(out, "  a token      {program} token alice")?;
     }
-    writeln!(out, "  follow       staffetta tail --user alice")?;
-    writeln!(out, "  publish      staffetta publish alice added '{{\"id\":\"photo-1\"}}'")?;
+    writeln!(out, "  follow       {program} tail --user alice")?;
+    writeln!(out, "  publish      {program} publish alice added '{{\"id\":\"photo-1\"}}'")?;
     writeln!(out, "  HTTP API     http://{address}/api/v1/openapi.json")?;
     out.flush()
 }
