@@ -177,8 +177,8 @@ impl Layers {
         let config = match table.try_into::<Config>() {
             Ok(config) => config,
             Err(error) => {
-                // The message may quote a value; keys and URLs of databases are not quoted.
-                self.problems.push(error.to_string().trim().replace('\n', " "));
+                let problem = self.problem(&error);
+                self.problems.push(problem);
                 return Err(ConfigError(self.problems));
             }
         };
@@ -200,6 +200,23 @@ impl Layers {
             })
             .collect();
         Ok(Settings { config, given })
+    }
+}
+
+impl Layers {
+    /// Says of a value that cannot be read which it is and where it came from.
+    fn problem(&self, error: &toml::de::Error) -> String {
+        let text = error.to_string();
+        let name = text.rsplit('`').nth(1).unwrap_or_default();
+        let (section, key) = name.split_once('.').unwrap_or_default();
+        let key = key.split(['.', '[']).next().unwrap_or_default();
+        match self.values.get(&(section.to_owned(), key.to_owned())) {
+            Some((value, origin)) => {
+                let shown = shown(section, key, value);
+                format!("{section}.{key} = {shown} ({origin}): {}", error.message())
+            }
+            None => text.trim().replace('\n', " "),
+        }
     }
 }
 

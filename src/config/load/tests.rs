@@ -109,6 +109,8 @@ fn a_negative_number_and_a_bad_choice_are_refused() {
         let problems = problems(&file(text));
         assert_eq!(problems.len(), 1, "{problems:?}");
     }
+    let problem = &problems(&file("[server]\nlisten = \"here\"\n"))[0];
+    assert_eq!(problem, "server.listen = \"here\" (x.toml): invalid socket address syntax");
 }
 
 #[test]
