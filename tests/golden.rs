@@ -44,7 +44,7 @@ async fn play(name: &str, text: &str) {
     config.database.url = format!("sqlite://{}", folder.path().join("hub.db").display());
     config.auth.secret_file = folder.path().join("secret");
     config.auth.leeway_s = 0;
-    config.ws.auth_timeout_ms = 400;
+    config.ws.auth_timeout_ms = 2_000;
     config.ws.close_grace_ms = 100;
     config.limits.frames_per_minute_max = 8;
     config.limits.connections_per_user_max = 1;

@@ -18,10 +18,15 @@ impl Drop for Application {
     }
 }
 
-/// Cargo builds examples beside the tests, but names their folder nowhere.
+/// Cargo names the folder of examples nowhere, and builds them only when all tests are asked for.
 fn example() -> std::path::PathBuf {
     let test = std::env::current_exe().unwrap();
-    test.parent().unwrap().parent().unwrap().join("examples/embedded")
+    let path = test.parent().unwrap().parent().unwrap().join("examples/embedded");
+    if !path.exists() {
+        let build = Command::new(env!("CARGO")).args(["build", "--example", "embedded"]).status();
+        assert!(build.unwrap().success());
+    }
+    path
 }
 
 async fn next(

@@ -197,7 +197,7 @@ fn a_stuck_reader_is_cut_off_and_the_others_get_everything() {
 #[test]
 fn who_answers_no_ping_is_dead() {
     on_sqlite(|| async {
-        let hub = TestHub::start(Database::Sqlite, |c| c.ws.ping_interval_ms = 50).await;
+        let hub = TestHub::start(Database::Sqlite, |c| c.ws.ping_interval_ms = 200).await;
         let silent = Device::plain(&hub, "alice").await;
         let mut lively = Device::plain(&hub, "alice").await;
         let living = async {
