@@ -239,3 +239,42 @@ fn catching_up_pages_through_the_log() {
         }
     });
 }
+
+/// Valid bodies, damaged in every way a byte can be.
+#[test]
+fn no_body_whatever_makes_the_hub_fail() {
+    on_both(|database| async move {
+        let hub = TestHub::start(database, |_| {}).await;
+        let token = hub.token_for("app", &[Scope::Publish], std::time::Duration::from_secs(60));
+        let valid =
+            r#"{"user":"u","type":"a","data":{"id":[1,2,{"x":null}]},"ttl_ms":5,"args":["é"]}"#;
+        let mut state = 7u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % below
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        for n in 0..150 {
+            let mut body: Vec<char> = format!("[{valid}]").chars().collect();
+            for _ in 0..=random(3) {
+                let at = random(body.len());
+                match random(4) {
+                    0 => drop(body.remove(at)),
+                    1 => body[at] = ['{', '}', '"', '\\', '\0', '9', '\u{2028}', ','][random(8)],
+                    2 => body.truncate(at.max(1)),
+                    _ => body.insert(at, ['[', ']', ':', 'e', '-', '\n'][random(6)]),
+                }
+            }
+            let text: String = body.iter().collect();
+            let (path, text) = match n % 3 {
+                0 => ("/api/v1/events", text.as_str()),
+                1 => (ALICE, text.trim_start_matches('[')),
+                _ => ("/api/v1/broadcast", text.trim_start_matches('[')),
+            };
+            let answer = hub.call_as(Some(&token), "POST", path, Some(text), &[]).await;
+            assert!(answer.status < 500, "{}: {text}", answer.status);
+            seen.insert(answer.status);
+        }
+        assert!(seen.contains(&400) && seen.contains(&422), "{seen:?}");
+    });
+}
