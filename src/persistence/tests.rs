@@ -91,7 +91,8 @@ fn databases() -> Vec<Fresh> {
     all
 }
 
-fn fixtures() -> Vec<Fixture> {
+/// Running stores. Their mailboxes have their size: a first question was answered.
+async fn fixtures() -> Vec<Fixture> {
     let start = |(config, folder, postgres): (DatabaseConfig, _, _)| {
         let metrics = Metrics::new();
         let retention = RetentionConfig::default();
@@ -100,7 +101,11 @@ fn fixtures() -> Vec<Fixture> {
         let reply = Probe(sender).start().recipient();
         Fixture { config, handle, metrics, reply, answers, next_ticket: 0, folder, postgres }
     };
-    databases().into_iter().map(start).collect()
+    let fixtures: Vec<Fixture> = databases().into_iter().map(start).collect();
+    for fixture in &fixtures {
+        fixture.load("nobody").await;
+    }
+    fixtures
 }
 
 fn user(name: &str) -> UserId {
@@ -184,7 +189,7 @@ impl Fixture {
 
 #[actix::test]
 async fn appends_are_dense_per_user_and_share_transactions() {
-    for mut fixture in fixtures() {
+    for mut fixture in fixtures().await {
         for n in 0..300 {
             fixture.ask(vec![fresh("added", &format!("user-{}", n % 3))]);
         }
@@ -201,7 +206,7 @@ async fn appends_are_dense_per_user_and_share_transactions() {
 
 #[actix::test]
 async fn a_repetition_is_recognised_within_a_group_and_across_groups() {
-    for mut fixture in fixtures() {
+    for mut fixture in fixtures().await {
         let id = EventId(Uuid::now_v7());
         let first = named(id, "body", "alice");
         let other = named(id, "other", "alice");
@@ -224,7 +229,7 @@ async fn a_repetition_is_recognised_within_a_group_and_across_groups() {
 
 #[actix::test]
 async fn a_failed_group_leaves_no_hole_and_the_next_one_works() {
-    for mut fixture in fixtures() {
+    for mut fixture in fixtures().await {
         fixture.execute(
             "CREATE TRIGGER poison BEFORE INSERT ON events WHEN NEW.kind = 'poison'
              BEGIN SELECT RAISE(ABORT, 'poisoned'); END",
@@ -245,7 +250,7 @@ async fn a_failed_group_leaves_no_hole_and_the_next_one_works() {
 
 #[actix::test]
 async fn sessions_of_a_failed_group_are_written_with_the_next() {
-    for mut fixture in fixtures() {
+    for mut fixture in fixtures().await {
         let poison =
             "CREATE TRIGGER poison BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'x'); END";
         let poison_pg = "CREATE FUNCTION poison() RETURNS trigger AS $$ BEGIN RAISE 'x'; END $$
@@ -277,7 +282,7 @@ fn record(session: &str, floor: i64) -> SessionRecord {
 
 #[actix::test]
 async fn floors_only_rise_marks_are_written_and_names_are_not_taken_over() {
-    for mut fixture in fixtures() {
+    for mut fixture in fixtures().await {
         let port = fixture.handle.port().clone();
         let save = SaveSessions(vec![(user("alice"), record("s", 5))]);
         port.save_sessions.send(save).await.unwrap();
@@ -302,7 +307,7 @@ async fn floors_only_rise_marks_are_written_and_names_are_not_taken_over() {
 
 #[actix::test]
 async fn a_broadcast_goes_on_where_it_stopped() {
-    for fixture in fixtures() {
+    for fixture in fixtures().await {
         let port = fixture.handle.port().clone();
         let sessions = (0..5).map(|n| (user(&format!("u{n}")), record(&format!("s{n}"), 0)));
         port.save_sessions.send(SaveSessions(sessions.collect())).await.unwrap();
@@ -361,7 +366,7 @@ proptest! {
     #[test]
     fn any_script_of_appends_matches_a_model(script in prop::collection::vec((0..3u8, 0..6u8, 0..2u8), 1..40)) {
         actix_web::rt::System::new().block_on(async {
-            for mut fixture in fixtures() {
+            for mut fixture in fixtures().await {
                 let mut stored: std::collections::HashMap<(u8, u8), (i64, u8)> = Default::default();
                 let mut last = [0i64; 3];
                 let mut expected = Vec::new();
