@@ -2,9 +2,15 @@
 //!
 //! A flood of unknown key ids costs nothing: within the minute they are refused by what we have.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::ready;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::task::AbortHandle;
+
+use super::AuthSetupError;
 use super::keys::{Key, from_key_set, install_provider};
 use crate::clock;
 
@@ -19,23 +25,40 @@ const KEY_SET_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The keys behind a URL.
 pub(super) struct RemoteKeys {
-    url: String,
+    url: Arc<str>,
     pause: Duration,
-    state: Mutex<State>,
-    /// Held while fetching, so that many unknown tokens share one fetch.
-    fetching: tokio::sync::Mutex<()>,
+    state: Arc<Mutex<State>>,
 }
 
-#[derive(Default)]
 struct State {
     keys: Arc<Vec<Key>>,
-    fetched_at: Option<Instant>,
-    has_keys: bool,
+    last_fetch: LastFetch,
+    began_at: Option<Instant>,
+    /// The task of the fetch that began last.
+    task: Option<AbortHandle>,
+    /// The fetch that began last, for all who wait for it.
+    fetch: Shared<BoxFuture<'static, ()>>,
+}
+
+/// How the last fetch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastFetch {
+    /// There was none, or it failed: a key we do not know may be good.
+    Missing,
+    /// The keys are those the URL served.
+    Succeeded,
 }
 
 impl RemoteKeys {
     pub(super) fn new(url: String) -> Self {
-        Self { url, pause: FETCH_PAUSE, state: Mutex::default(), fetching: Default::default() }
+        let state = State {
+            keys: Arc::default(),
+            last_fetch: LastFetch::Missing,
+            began_at: None,
+            task: None,
+            fetch: ready(()).boxed().shared(),
+        };
+        Self { url: Arc::from(url), pause: FETCH_PAUSE, state: Arc::new(Mutex::new(state)) }
     }
 
     #[cfg(test)]
@@ -43,38 +66,71 @@ impl RemoteKeys {
         Self { pause, ..Self::new(url) }
     }
 
-    /// The keys as far as they are known; whether any fetch has succeeded.
-    pub(super) fn known(&self) -> (Arc<Vec<Key>>, bool) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (Arc::clone(&state.keys), state.has_keys)
+    /// The keys as far as they are known, and how the last fetch ended.
+    pub(super) fn known(&self) -> (Arc<Vec<Key>>, LastFetch) {
+        let state = lock(&self.state);
+        (Arc::clone(&state.keys), state.last_fetch)
     }
 
-    /// Fetches the keys anew, unless that was done within the pause.
+    /// Fetches the keys anew, unless that was begun within the pause; waits for a fetch that is
+    /// under way. The fetch ends and is kept even if nobody waits any more.
     pub(super) async fn refresh(&self) {
-        let asked_at = clock::now();
-        let _fetching = self.fetching.lock().await;
-        {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_fresh = state.fetched_at.is_some_and(|fetched_at| {
-                fetched_at >= asked_at || clock::now() < fetched_at + self.pause
-            });
-            if is_fresh {
-                return;
+        let fetch = {
+            let mut state = lock(&self.state);
+            let now = clock::now();
+            let is_due = state.began_at.is_none_or(|began_at| now >= began_at + self.pause);
+            // Asked of the task, so that one that panicked does not count as running for ever.
+            let is_idle = state.task.as_ref().is_none_or(AbortHandle::is_finished);
+            if is_due && is_idle {
+                self.begin(&mut state, now);
             }
-            state.fetched_at = Some(clock::now());
-        }
-        let url = self.url.clone();
-        let fetched = tokio::task::spawn_blocking(move || fetch(&url)).await;
-        match fetched.unwrap_or_else(|error| Err(error.to_string())) {
-            Ok(keys) => {
-                log::info!("auth.jwks_url: {} keys", keys.len());
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.keys = Arc::new(keys);
-                state.has_keys = true;
-            }
-            Err(problem) => log::warn!("auth.jwks_url: {problem}; the keys known before stay"),
-        }
+            state.fetch.clone()
+        };
+        fetch.await;
     }
+
+    fn begin(&self, state: &mut State, now: Instant) {
+        state.began_at = Some(now);
+        let (url, shared) = (Arc::clone(&self.url), Arc::clone(&self.state));
+        let running = tokio::task::spawn_blocking(move || {
+            let fetched = fetch(&url);
+            let mut state = lock(&shared);
+            match fetched {
+                Ok(keys) => {
+                    log::info!("auth.jwks_url: {} keys", keys.len());
+                    state.keys = Arc::new(keys);
+                    state.last_fetch = LastFetch::Succeeded;
+                }
+                Err(problem) => {
+                    log::warn!("auth.jwks_url: {problem}; the keys known before stay");
+                    state.last_fetch = LastFetch::Missing;
+                }
+            }
+        });
+        state.task = Some(running.abort_handle());
+        state.fetch = running.map(drop).boxed().shared();
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks at `auth.jwks_url` before the first token needs it.
+///
+/// # Errors
+/// When it is not an `http` or `https` URL. The URL itself is not repeated: it may hold a
+/// password.
+pub(super) fn check_url(url: &str) -> Result<(), AuthSetupError> {
+    let scheme = url.parse::<ureq::http::Uri>().ok().and_then(|url| {
+        url.host()?;
+        url.scheme_str().map(str::to_owned)
+    });
+    if matches!(scheme.as_deref(), Some("http" | "https")) {
+        return Ok(());
+    }
+    let (setting, problem) = ("auth.jwks_url".to_owned(), "must be an https:// URL".to_owned());
+    Err(AuthSetupError::Key { setting, problem })
 }
 
 fn fetch(url: &str) -> Result<Vec<Key>, String> {
@@ -82,6 +138,8 @@ fn fetch(url: &str) -> Result<Vec<Key>, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(FETCH_TIMEOUT))
         .max_redirects(3)
+        // A redirect must not lead from https to http.
+        .https_only(url.starts_with("https://"))
         .build()
         .into();
     let mut response = agent.get(url).call().map_err(|error| error.to_string())?;

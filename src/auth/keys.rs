@@ -4,12 +4,20 @@ use std::fs;
 use std::path::Path;
 use std::sync::Once;
 
+use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm as JwkAlgorithm};
 use jsonwebtoken::jwk::{JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 
 use super::{AuthSetupError, Secret};
 use crate::config::{KeyAlgorithm, KeyConfig};
+
+/// The shortest RSA modulus taken, in bytes: 2048 bits (RFC 7518, 3.3).
+const RSA_BYTES_MIN: usize = 256;
+
+/// The longest one the cryptography underneath takes, in bytes: 8192 bits.
+const RSA_BYTES_MAX: usize = 1_024;
 
 /// A key, and the only algorithm it is used for.
 #[derive(Clone)]
@@ -87,6 +95,13 @@ impl Key {
         let key = key.map_err(|error| {
             problem(format!("{} holds no {algorithm:?} public key: {error}", path.display()))
         })?;
+        if !is_public_pem(&pem) || !is_usable(algorithm, &key) {
+            return Err(problem(format!(
+                "{} holds no {algorithm:?} public key (PEM, `BEGIN PUBLIC KEY`; RSA of at least \
+                 2048 bits, P-256 or Ed25519)",
+                path.display()
+            )));
+        }
         Ok(Self { kid: config.kid.clone(), algorithm, key })
     }
 
@@ -114,6 +129,25 @@ impl Key {
         };
         let key = DecodingKey::from_jwk(jwk).ok().filter(|_| is_ours)?;
         Some(Self { kid: jwk.common.key_id.clone(), algorithm, key })
+    }
+}
+
+/// Whether it says of itself that it is public: a private key or a certificate would load, and
+/// then fit no token.
+fn is_public_pem(pem: &[u8]) -> bool {
+    let pem = String::from_utf8_lossy(pem);
+    pem.contains("-----BEGIN PUBLIC KEY-----") || pem.contains("-----BEGIN RSA PUBLIC KEY-----")
+}
+
+/// Whether the cryptography underneath can check tokens with it.
+fn is_usable(algorithm: Algorithm, key: &DecodingKey) -> bool {
+    let Ok(bytes) = key.try_get_as_bytes() else { return false };
+    match algorithm {
+        Algorithm::RS256 => RsaPublicKey::from_der(bytes)
+            .is_ok_and(|key| (RSA_BYTES_MIN..=RSA_BYTES_MAX).contains(&key.modulus_len())),
+        Algorithm::ES256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes).is_ok(),
+        Algorithm::EdDSA => ParsedPublicKey::new(&ED25519, bytes).is_ok(),
+        _ => false,
     }
 }
 

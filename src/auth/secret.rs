@@ -38,6 +38,11 @@ impl Secret {
     /// # Errors
     /// When it is shorter.
     pub fn new(bytes: &[u8], setting: &str) -> Result<Self, AuthSetupError> {
+        if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
+            // Anybody may know a public key, and so could sign with it.
+            let problem = "holds a PEM key, which is no HS256 secret".to_owned();
+            return Err(AuthSetupError::Key { setting: setting.to_owned(), problem });
+        }
         if bytes.len() < Self::BYTES_MIN {
             let (setting, bytes) = (setting.to_owned(), bytes.len());
             return Err(AuthSetupError::ShortSecret { setting, bytes });
@@ -88,7 +93,11 @@ fn create(path: &Path) -> io::Result<Secret> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
     let text = hex::encode(random);
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    // A name of its own: in a container every start has the same process id, and a draft that
+    // a killed start left behind must not stop the next.
+    let mut suffix = [0; 8];
+    getrandom::fill(&mut suffix).map_err(|error| io::Error::other(error.to_string()))?;
+    let draft = path.with_extension(format!("{}.new", hex::encode(suffix)));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     let written = writeln!(file, "{text}").and_then(|()| file.sync_all());
     // A link, not a rename: it fails when another start was quicker.

@@ -9,7 +9,7 @@ use jsonwebtoken::crypto::verify;
 use jsonwebtoken::decode_header;
 
 use super::claims::{self, Rules};
-use super::jwks::RemoteKeys;
+use super::jwks::{LastFetch, RemoteKeys, check_url};
 use super::keys::{Key, from_key_set, install_provider};
 use super::{AuthError, AuthSetupError, Identity, Secret, SecretOrigin, TokenVerifier};
 use crate::config::AuthConfig;
@@ -52,10 +52,18 @@ impl JwtVerifier {
                 path: path.clone(),
                 source,
             })?;
-            keys.extend(from_key_set(&text).map_err(|problem| AuthSetupError::Key {
+            let problem = |problem: String| AuthSetupError::Key {
                 setting: "auth.jwks_file".to_owned(),
                 problem: format!("{} {problem}", path.display()),
-            })?);
+            };
+            let set = from_key_set(&text).map_err(problem)?;
+            if set.is_empty() {
+                return Err(problem("holds no key for RS256, ES256 or EdDSA".to_owned()));
+            }
+            keys.extend(set);
+        }
+        if let Some(url) = &config.jwks_url {
+            check_url(url)?;
         }
         if config.uses_own_secret() {
             let (secret, origin) = Secret::load_or_create(&config.secret_file)?;
@@ -80,6 +88,10 @@ impl JwtVerifier {
             return Err(AuthError::Invalid);
         }
         let header = decode_header(token).map_err(|_| AuthError::Invalid)?;
+        // Extensions that must be understood, and none are (RFC 7515, 4.1.11).
+        if header.crit.is_some() {
+            return Err(AuthError::Invalid);
+        }
         let kid = header.kid.as_deref();
         let candidate = |key: &&Key| {
             key.algorithm == header.alg
@@ -89,21 +101,21 @@ impl JwtVerifier {
             return claims::check(&claims, &self.rules, now);
         }
         let Some(remote) = &self.remote else { return Err(AuthError::Invalid) };
-        // What we know is tried first; only a key we have never seen is worth a fetch.
-        let (known, has_keys) = remote.known();
-        let is_known = known.iter().any(|key| kid.is_some() && key.kid.as_deref() == kid);
-        if has_keys && let Some(claims) = verified(token, known.iter().filter(candidate)) {
+        // What we know is tried first; only a key we may never have seen is worth a fetch. A
+        // token that names no key may be signed with a new one.
+        let (known, _) = remote.known();
+        if let Some(claims) = verified(token, known.iter().filter(candidate)) {
             return claims::check(&claims, &self.rules, now);
         }
-        if is_known || (has_keys && kid.is_none()) {
+        if known.iter().any(|key| kid.is_some() && key.kid.as_deref() == kid) {
             return Err(AuthError::Invalid);
         }
         remote.refresh().await;
-        let (known, has_keys) = remote.known();
-        match verified(token, known.iter().filter(candidate)) {
-            Some(claims) => claims::check(&claims, &self.rules, now),
-            None if has_keys => Err(AuthError::Invalid),
-            None => Err(AuthError::KeysUnavailable),
+        let (known, last_fetch) = remote.known();
+        match (verified(token, known.iter().filter(candidate)), last_fetch) {
+            (Some(claims), _) => claims::check(&claims, &self.rules, now),
+            (None, LastFetch::Succeeded) => Err(AuthError::Invalid),
+            (None, LastFetch::Missing) => Err(AuthError::KeysUnavailable),
         }
     }
 }

@@ -299,3 +299,148 @@ fn while_the_url_is_away_nobody_is_told_that_a_token_is_bad() {
     let token = signer.token(&json!({"alg": "RS256", "kid": "a"}), &claims());
     assert_eq!(check(&verifier, &token), Err(AuthError::KeysUnavailable));
 }
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn a_key_set_without_kids_that_rotates_is_picked_up_after_the_pause() {
+    let [(first, ..), (second, ..), _] = Signer::all();
+    let strip = |mut jwk: Value| {
+        jwk.as_object_mut().unwrap().remove("kid");
+        jwk
+    };
+    let body =
+        Arc::new(std::sync::Mutex::new(json!({"keys": [strip(first.jwk("a"))]}).to_string()));
+    let (url, asked) = key_server(Arc::clone(&body));
+    let mut verifier = JwtVerifier::from_config(&shared()).unwrap();
+    verifier.remote = Some(RemoteKeys::with_pause(url, Duration::ZERO));
+    assert!(check(&verifier, &first.token(&json!({"alg": "RS256"}), &claims())).is_ok());
+    *body.lock().unwrap() = json!({"keys": [strip(second.jwk("b"))]}).to_string();
+    let outcome = check(&verifier, &second.token(&json!({"alg": "ES256"}), &claims()));
+    assert!(outcome.is_ok(), "{outcome:?} after {} fetches", asked.load(Ordering::SeqCst));
+}
+
+#[test]
+fn a_caller_that_goes_away_does_not_lose_the_fetch() {
+    let (signer, ..) = Signer::all().into_iter().next().unwrap();
+    let body = Arc::new(std::sync::Mutex::new(json!({"keys": [signer.jwk("a")]}).to_string()));
+    let (url, asked) = key_server(body);
+    let mut verifier = JwtVerifier::from_config(&shared()).unwrap();
+    verifier.remote = Some(RemoteKeys::new(url));
+    let good = signer.token(&json!({"alg": "RS256", "kid": "a"}), &claims());
+    let runtime = runtime();
+    runtime.block_on(async {
+        let mut first = verifier.verify(&good, NOW);
+        // Polled once, then dropped: what a closed HTTP connection does to its handler.
+        assert!(futures_util::FutureExt::now_or_never(&mut first).is_none());
+        drop(first);
+    });
+    drop(runtime); // waits for the blocking fetch
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert!(check(&verifier, &good).is_ok(), "{:?}", check(&verifier, &good));
+}
+
+#[test]
+fn a_draft_left_by_a_killed_start_does_not_stop_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("staffetta.secret");
+    // In a container the process id is the same at every start.
+    std::fs::write(folder.path().join(format!("staffetta.{}.new", std::process::id())), "x")
+        .unwrap();
+    Secret::load_or_create(&path).map(drop).unwrap();
+}
+
+#[test]
+fn crit_is_refused() {
+    let verifier = JwtVerifier::from_config(&shared()).unwrap();
+    let header = json!({"alg": "HS256", "crit": ["exp2"], "exp2": 1});
+    let outcome = check(&verifier, &hmac(SECRET.as_bytes(), &header, &claims()));
+    assert_eq!(outcome, Err(AuthError::Invalid));
+}
+
+fn pem(tag: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {tag}-----\n{}\n-----END {tag}-----\n", BASE64_STANDARD.encode(der))
+}
+
+fn starts_with_pem(algorithm: KeyAlgorithm, pem: &str) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.pem");
+    std::fs::write(&path, pem).unwrap();
+    JwtVerifier::from_config(&with_pem(algorithm, &path)).is_ok()
+}
+
+#[test]
+fn a_private_rsa_pem_stops_the_start() {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    assert!(!starts_with_pem(KeyAlgorithm::RS256, &pem("PRIVATE KEY", der.as_ref())));
+}
+
+#[test]
+fn a_p384_pem_stops_the_start_of_es256() {
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    let pair =
+        EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+    let der: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+    assert!(!starts_with_pem(KeyAlgorithm::ES256, &pem("PUBLIC KEY", der.as_ref())));
+}
+
+#[test]
+fn a_jwks_url_that_is_none_stops_the_start() {
+    let config =
+        AuthConfig { jwks_url: Some("ftp://id.example/keys".to_owned()), ..AuthConfig::default() };
+    assert!(JwtVerifier::from_config(&config).is_err());
+}
+
+#[test]
+fn a_jwks_file_without_a_usable_key_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    std::fs::write(&path, json!({"keys": [{"kty": "weird"}]}).to_string()).unwrap();
+    let config = AuthConfig { jwks_file: Some(path), ..AuthConfig::default() };
+    assert!(JwtVerifier::from_config(&config).is_err());
+}
+
+#[test]
+fn a_new_kid_while_the_url_is_down_is_not_called_a_bad_token() {
+    let [(first, ..), (second, ..), _] = Signer::all();
+    let body = Arc::new(std::sync::Mutex::new(json!({"keys": [first.jwk("a")]}).to_string()));
+    let (url, _) = key_server(Arc::clone(&body));
+    let mut verifier = JwtVerifier::from_config(&shared()).unwrap();
+    verifier.remote = Some(RemoteKeys::with_pause(url, Duration::ZERO));
+    let good = first.token(&json!({"alg": "RS256", "kid": "a"}), &claims());
+    assert!(check(&verifier, &good).is_ok());
+    "down".clone_into(&mut body.lock().unwrap());
+    let rotated = second.token(&json!({"alg": "ES256", "kid": "b"}), &claims());
+    assert_eq!(check(&verifier, &rotated), Err(AuthError::KeysUnavailable));
+    assert!(check(&verifier, &good).is_ok(), "old keys stay");
+}
+
+#[test]
+fn a_public_pem_is_refused_as_an_hs256_secret() {
+    let (signer, ..) = Signer::all().into_iter().next().unwrap();
+    let mut config = shared();
+    config.keys[0].secret = Some(signer.pem());
+    assert!(JwtVerifier::from_config(&config).is_err());
+}
+
+#[test]
+fn concurrent_tokens_share_one_fetch_and_an_oversized_set_is_refused() {
+    let (signer, ..) = Signer::all().into_iter().next().unwrap();
+    let body = Arc::new(std::sync::Mutex::new(json!({"keys": [signer.jwk("a")]}).to_string()));
+    let (url, asked) = key_server(Arc::clone(&body));
+    let mut verifier = JwtVerifier::from_config(&shared()).unwrap();
+    verifier.remote = Some(RemoteKeys::new(url.clone()));
+    let good = signer.token(&json!({"alg": "RS256", "kid": "a"}), &claims());
+    let outcomes = runtime()
+        .block_on(futures_util::future::join_all((0..20).map(|_| verifier.verify(&good, NOW))));
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    *body.lock().unwrap() =
+        format!("{}{}", json!({"keys": [signer.jwk("a")]}), " ".repeat(1024 * 1024));
+    verifier.remote = Some(RemoteKeys::new(url));
+    assert_eq!(check(&verifier, &good), Err(AuthError::KeysUnavailable));
+}
