@@ -1,114 +1,14 @@
-//! What publishers send and are told, as it is spelled.
-//!
-//! `data` and `args` pass through as the text that came in.
+//! What publishers are told, as it is spelled, and the key they may send.
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::{ApiError, Code};
 use crate::delivery::messages::Receipt;
-use crate::protocol::{Action, EventId, NewEvent, Seq, SessionId, UserId};
+use crate::protocol::{EventId, Seq, SessionId};
 
 /// The longest idempotency key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
-
-/// An event to publish.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EventBody<'a> {
-    /// Whose it is: in a batch only.
-    #[serde(borrow, default)]
-    #[schema(value_type = Option<String>)]
-    user: Option<std::borrow::Cow<'a, str>>,
-    /// Its type: 1 to 128 bytes.
-    #[serde(rename = "type")]
-    kind: String,
-    /// Anything; an object's fields are spread into the frame.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    data: Option<Box<RawValue>>,
-    /// A UUID of the publisher's, so that publishing again is recognised.
-    #[serde(default)]
-    #[schema(value_type = Option<uuid::Uuid>)]
-    event_id: Option<EventId>,
-    /// The account it belongs to, for `/updates`.
-    #[serde(default)]
-    account: Option<String>,
-    /// What happened to the items, for `/updates`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    action: Option<Action>,
-    /// Whether devices should stay quiet about it, for `/updates`.
-    #[serde(default)]
-    silent: Option<bool>,
-    /// For how long it may be delivered, in milliseconds; at least 1.
-    #[serde(default)]
-    ttl_ms: Option<u64>,
-    /// For live sessions only: never stored, no ack.
-    #[serde(default)]
-    ephemeral: Option<bool>,
-    /// The session that must not get it.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    exclude_session: Option<SessionId>,
-    /// The arguments of a Socket.IO event: an array.
-    #[serde(default)]
-    #[schema(value_type = Option<Vec<Object>>)]
-    args: Option<Box<RawValue>>,
-}
-
-impl<'a> EventBody<'a> {
-    /// Reads one event.
-    pub(super) fn parse(text: &'a [u8]) -> Result<Self, ApiError> {
-        // serde reads a struct from an array too; an object is asked for.
-        if text.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
-            return Err(ApiError::field("an event is an object, not an array"));
-        }
-        let body: Self = serde_json::from_slice(text).map_err(|error| ApiError::json(&error))?;
-        if body.ttl_ms == Some(0) {
-            return Err(ApiError::field("ttl_ms must be at least 1"));
-        }
-        Ok(body)
-    }
-
-    /// The event of a single publish, whose user is in the path.
-    pub(super) fn for_path(self, key: Option<String>) -> Result<NewEvent, ApiError> {
-        if self.user.is_some() {
-            return Err(ApiError::field("unknown field `user`: it is in the path"));
-        }
-        Ok(self.event(key))
-    }
-
-    /// The user and event of a batch's item.
-    pub(super) fn for_batch(self) -> Result<(UserId, NewEvent), ApiError> {
-        let user = self.user.as_deref().ok_or_else(|| ApiError::field("missing field `user`"))?;
-        let user = user_id(user)?;
-        Ok((user, self.event(None)))
-    }
-
-    fn event(self, idempotency_key: Option<String>) -> NewEvent {
-        NewEvent {
-            kind: self.kind,
-            data: self.data,
-            // An event's own name says more than a key.
-            idempotency_key: idempotency_key.filter(|_| self.event_id.is_none()),
-            id: self.event_id,
-            account: self.account,
-            action: self.action,
-            silent: self.silent.unwrap_or(false),
-            ttl_ms: self.ttl_ms,
-            ephemeral: self.ephemeral.unwrap_or(false),
-            exclude_session: self.exclude_session,
-            args: self.args,
-        }
-    }
-}
-
-/// A user named in a path or a body.
-pub(super) fn user_id(name: &str) -> Result<UserId, ApiError> {
-    UserId::new(name).map_err(|error| ApiError::field(format!("user {error}")))
-}
 
 /// An `Idempotency-Key` header.
 pub(super) fn idempotency_key(value: &[u8]) -> Result<String, ApiError> {

@@ -81,9 +81,17 @@ fn bearer(request: &HttpRequest) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
+/// Whether an event of `account` concerns a token limited to `accounts`.
+pub(super) fn lists(accounts: Option<&[String]>, account: Option<&str>) -> bool {
+    match (accounts, account) {
+        (Some(accounts), Some(account)) => accounts.iter().any(|listed| listed == account),
+        (None, _) | (_, None) => true,
+    }
+}
+
 fn allowed(caller: Caller, scope: Scope) -> Result<Caller, ApiError> {
     if caller.may(scope) {
         return Ok(caller);
     }
-    Err(ApiError::new(Code::Forbidden, format!("this needs the scope \"{}\"", scope.name())))
+    Err(ApiError::lacks(scope))
 }

@@ -5,14 +5,20 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Scope};
 use crate::delivery::messages::PublishError;
 use crate::persistence::messages::StoreError;
+
+/// The media type of every error.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What a caller with a bad token is told; one without is told `Bearer` only.
+const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\"";
 
 /// What went wrong, by a name a program may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
@@ -40,6 +46,8 @@ pub enum Code {
     Conflict,
     /// The log no longer reaches back to this cursor: do a full sync.
     CursorExpired,
+    /// The body is compressed, or not `application/json`.
+    UnsupportedMediaType,
     /// Too much is waiting; try again in a moment.
     Overloaded,
     /// The database is away; try again with the same `event_id`.
@@ -47,7 +55,25 @@ pub enum Code {
 }
 
 impl Code {
-    fn status(self) -> StatusCode {
+    /// All there are.
+    pub(super) const ALL: [Code; 14] = [
+        Code::InvalidJson,
+        Code::InvalidField,
+        Code::TooLarge,
+        Code::BatchTooLarge,
+        Code::Unauthenticated,
+        Code::TokenExpired,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::MethodNotAllowed,
+        Code::Conflict,
+        Code::CursorExpired,
+        Code::UnsupportedMediaType,
+        Code::Overloaded,
+        Code::Unavailable,
+    ];
+
+    pub(super) fn status(self) -> StatusCode {
         match self {
             Code::InvalidJson => StatusCode::BAD_REQUEST,
             Code::InvalidField => StatusCode::UNPROCESSABLE_ENTITY,
@@ -58,11 +84,12 @@ impl Code {
             Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Code::Conflict => StatusCode::CONFLICT,
             Code::CursorExpired => StatusCode::GONE,
+            Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Code::Overloaded | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    fn title(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Code::InvalidJson => "The body is not valid JSON",
             Code::InvalidField => "A field is not as it must be",
@@ -75,12 +102,13 @@ impl Code {
             Code::MethodNotAllowed => "Method not allowed",
             Code::Conflict => "Used for another event",
             Code::CursorExpired => "The log no longer reaches back to this cursor",
+            Code::UnsupportedMediaType => "Unsupported media type",
             Code::Overloaded => "Overloaded",
             Code::Unavailable => "Temporarily unavailable",
         }
     }
 
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         serde_json::to_value(self)
             .ok()
             .and_then(|name| name.as_str().map(str::to_owned))
@@ -95,7 +123,7 @@ pub struct ApiError {
     pub code: Code,
     /// What exactly, for people. Never holds a token or a payload.
     pub detail: String,
-    allow: Option<&'static str>,
+    header: Option<(HeaderName, String)>,
 }
 
 /// An error as it is spelled.
@@ -117,7 +145,22 @@ pub struct Problem {
 impl ApiError {
     /// An error of this kind.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), allow: None }
+        let header = match code {
+            Code::Unauthenticated => Some((WWW_AUTHENTICATE, "Bearer".to_owned())),
+            Code::TokenExpired => Some((WWW_AUTHENTICATE, INVALID_TOKEN.to_owned())),
+            Code::Overloaded | Code::Unavailable => Some((RETRY_AFTER, "1".to_owned())),
+            Code::InvalidJson
+            | Code::InvalidField
+            | Code::TooLarge
+            | Code::BatchTooLarge
+            | Code::Forbidden
+            | Code::NotFound
+            | Code::MethodNotAllowed
+            | Code::Conflict
+            | Code::CursorExpired
+            | Code::UnsupportedMediaType => None,
+        };
+        Self { code, detail: detail.into(), header }
     }
 
     /// A field that is not as it must be.
@@ -126,18 +169,18 @@ impl ApiError {
     }
 
     /// A method this resource does not know; `allow` lists those it does.
-    pub fn method(allow: &'static str) -> Self {
+    pub fn method(allow: String) -> Self {
         let detail = format!("this resource takes {allow}");
-        Self { code: Code::MethodNotAllowed, detail, allow: Some(allow) }
+        Self { code: Code::MethodNotAllowed, detail, header: Some((ALLOW, allow)) }
     }
 
-    /// A body that is not what it must be.
-    pub fn json(error: &serde_json::Error) -> Self {
-        match error.classify() {
-            serde_json::error::Category::Data => Self::field(error.to_string()),
-            serde_json::error::Category::Syntax
-            | serde_json::error::Category::Eof
-            | serde_json::error::Category::Io => Self::new(Code::InvalidJson, error.to_string()),
+    /// A caller that is known but lacks a scope (RFC 6750, section 3).
+    pub fn lacks(scope: Scope) -> Self {
+        let scope = scope.name();
+        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+        Self {
+            header: Some((WWW_AUTHENTICATE, challenge)),
+            ..Self::new(Code::Forbidden, format!("this needs the scope \"{scope}\""))
         }
     }
 
@@ -171,31 +214,11 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.code.status());
-        match self.code {
-            Code::Unauthenticated => {
-                response.insert_header((WWW_AUTHENTICATE, "Bearer"));
-            }
-            Code::TokenExpired => {
-                response.insert_header((WWW_AUTHENTICATE, "Bearer error=\"invalid_token\""));
-            }
-            Code::Overloaded | Code::Unavailable => {
-                response.insert_header((RETRY_AFTER, "1"));
-            }
-            Code::InvalidJson
-            | Code::InvalidField
-            | Code::TooLarge
-            | Code::BatchTooLarge
-            | Code::Forbidden
-            | Code::NotFound
-            | Code::MethodNotAllowed
-            | Code::Conflict
-            | Code::CursorExpired => {}
-        }
-        if let Some(allow) = self.allow {
-            response.insert_header((ALLOW, allow));
+        if let Some((name, value)) = &self.header {
+            response.insert_header((name.clone(), value.as_str()));
         }
         let body = serde_json::to_string(&self.problem()).unwrap_or_default();
-        response.content_type("application/problem+json").body(body)
+        response.content_type(PROBLEM_JSON).body(body)
     }
 }
 
@@ -217,8 +240,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Overloaded => Self::new(Code::Overloaded, "the store has too much waiting"),
-            // What the database said is for the log, not for a caller.
             StoreError::Database(_) | StoreError::Closed => {
+                // What the database said is for the log, not for a caller.
+                log::warn!("a call failed at the store: {error}");
                 Self::new(Code::Unavailable, "the database cannot be reached")
             }
         }
@@ -227,11 +251,14 @@ impl From<StoreError> for ApiError {
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
-        let code = match error {
-            AuthError::Invalid => Code::Unauthenticated,
-            AuthError::Expired => Code::TokenExpired,
-            AuthError::KeysUnavailable => Code::Unavailable,
-        };
-        Self::new(code, error.to_string())
+        let told = error.to_string();
+        match error {
+            AuthError::Invalid => Self {
+                header: Some((WWW_AUTHENTICATE, INVALID_TOKEN.to_owned())),
+                ..Self::new(Code::Unauthenticated, told)
+            },
+            AuthError::Expired => Self::new(Code::TokenExpired, told),
+            AuthError::KeysUnavailable => Self::new(Code::Unavailable, told),
+        }
     }
 }

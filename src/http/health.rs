@@ -5,10 +5,10 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::web::ThinData;
 use serde::Serialize;
-use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use super::HttpState;
+use super::ask::ask_within;
 use crate::persistence::messages::CheckHealth;
 
 /// A database that takes longer to answer is not ready.
@@ -49,8 +49,7 @@ pub(super) async fn healthz() -> HttpResponse {
         (status = 503, description = "They would not", body = Readiness),
     ))]
 pub(super) async fn readyz(state: ThinData<HttpState>) -> HttpResponse {
-    let is_database_well = tokio::time::timeout(DATABASE_WAIT_MAX, database_answers(&state));
-    let is_database_well = is_database_well.await.unwrap_or(false);
+    let is_database_well = database_answers(&state).await;
     let is_draining = state.is_draining();
     let checks = Checks {
         database: if is_database_well { "ok" } else { "unavailable" },
@@ -63,9 +62,18 @@ pub(super) async fn readyz(state: ThinData<HttpState>) -> HttpResponse {
 }
 
 async fn database_answers(state: &HttpState) -> bool {
-    let (reply, answer) = oneshot::channel();
-    state.persistence().check_health.send(CheckHealth(reply)).await.is_ok()
-        && matches!(answer.await, Ok(Ok(())))
+    let health = &state.persistence().check_health;
+    match ask_within(DATABASE_WAIT_MAX, health, CheckHealth).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            log::warn!("not ready: {error}");
+            false
+        }
+        Err(error) => {
+            log::warn!("not ready: {error}");
+            false
+        }
+    }
 }
 
 /// What the hub counts, for Prometheus.

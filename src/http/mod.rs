@@ -2,20 +2,30 @@
 //!
 //! Uses messages only, never an actor; [`error`] alone knows the statuses of errors.
 
+mod ask;
+mod batch;
 mod bodies;
+mod body;
+mod broadcast;
 mod callers;
 pub mod error;
+mod event_body;
 mod events;
 mod health;
 mod openapi;
+mod parameters;
 mod sessions;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod trace;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::web::{self, Bytes, PayloadConfig, ServiceConfig, ThinData};
+use actix_web::http::Method;
+use actix_web::web::{self, ServiceConfig, ThinData};
+use actix_web::{Resource, Route, guard};
 
 use self::error::{ApiError, Code};
 use crate::auth::{Authorize, Callers};
@@ -90,75 +100,66 @@ impl HttpState {
 
 /// Mounts the API, under whatever scope `services` is.
 pub fn configure(state: &HttpState, services: &mut ServiceConfig) {
-    let body_bytes_max = state.config().server.body_bytes_max;
-    services
-        .app_data(ThinData(state.clone()))
-        .service(web::resource("/healthz").get(health::healthz))
-        .service(web::resource("/readyz").get(health::readyz))
-        .service(web::resource("/metrics").get(health::metrics))
-        .service(
-            web::scope("/api/v1")
-                .app_data(PayloadConfig::new(body_bytes_max))
-                .service(
-                    web::resource("/users/{user}/events")
-                        .post(events::publish)
-                        .default_service(web::to(|| no_method("POST"))),
-                )
-                .service(
-                    web::resource("/events")
-                        .post(events::publish_batch)
-                        .default_service(web::to(|| no_method("POST"))),
-                )
-                .service(
-                    web::resource("/broadcast")
-                        .post(events::broadcast)
-                        .default_service(web::to(|| no_method("POST"))),
-                )
-                .service(
-                    web::resource("/sync")
-                        .get(sync::sync)
-                        .default_service(web::to(|| no_method("GET"))),
-                )
-                .service(
-                    web::resource("/users/{user}/sessions")
-                        .get(sessions::list)
-                        .default_service(web::to(|| no_method("GET"))),
-                )
-                .service(
-                    web::resource("/users/{user}/sessions/{session}")
-                        .delete(sessions::revoke)
-                        .default_service(web::to(|| no_method("DELETE"))),
-                )
-                .service(
-                    web::resource("/events/{event_id}/trace")
-                        .get(trace::trace)
-                        .default_service(web::to(|| no_method("GET"))),
-                )
-                .service(
-                    web::resource("/openapi.json")
-                        .get(openapi::document)
-                        .default_service(web::to(|| no_method("GET"))),
-                )
-                .default_service(web::to(nothing_here)),
-        );
+    services.app_data(ThinData(state.clone()));
+    let mut api = web::scope(API).default_service(web::to(nothing_here));
+    for mount in mounts() {
+        let full_path = mount.path;
+        match full_path.strip_prefix(API) {
+            Some(path) => api = api.service(mount.resource(path)),
+            None => {
+                services.service(mount.resource(full_path));
+            }
+        }
+    }
+    services.service(api);
 }
 
-async fn no_method(allow: &'static str) -> Result<&'static str, ApiError> {
-    Err(ApiError::method(allow))
+const API: &str = "/api/v1";
+
+/// One path and what it takes.
+struct Mount {
+    path: &'static str,
+    method: Method,
+    route: Route,
+}
+
+/// Every path of the API; the description has the same ones.
+fn mounts() -> Vec<Mount> {
+    let at = |method, path, route| Mount { path, method, route };
+    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    vec![
+        at(post.clone(), "/api/v1/users/{user}/events", web::to(events::publish)),
+        at(post.clone(), "/api/v1/events", web::to(batch::publish_batch)),
+        at(post, "/api/v1/broadcast", web::to(broadcast::broadcast)),
+        at(get.clone(), "/api/v1/sync", web::to(sync::sync)),
+        at(get.clone(), "/api/v1/users/{user}/sessions", web::to(sessions::list)),
+        at(delete, "/api/v1/users/{user}/sessions/{session}", web::to(sessions::revoke)),
+        at(get.clone(), "/api/v1/events/{event_id}/trace", web::to(trace::trace)),
+        at(get.clone(), "/api/v1/openapi.json", web::to(openapi::document)),
+        at(get.clone(), "/healthz", web::to(health::healthz)),
+        at(get.clone(), "/readyz", web::to(health::readyz)),
+        at(get, "/metrics", web::to(health::metrics)),
+    ]
+}
+
+impl Mount {
+    fn resource(self, path: &str) -> Resource {
+        // A HEAD is answered like its GET, without the body.
+        let (methods, allow) = match self.method {
+            Method::GET => (guard::Any(guard::Get()).or(guard::Head()), "GET, HEAD".to_owned()),
+            method => {
+                let allow = method.to_string();
+                (guard::Any(guard::Method(method)), allow)
+            }
+        };
+        let refuse = move || {
+            let allow = allow.clone();
+            async move { Err::<&'static str, _>(ApiError::method(allow)) }
+        };
+        web::resource(path).route(self.route.guard(methods)).default_service(web::to(refuse))
+    }
 }
 
 async fn nothing_here() -> Result<&'static str, ApiError> {
     Err(ApiError::new(Code::NotFound, "the API has nothing of this name"))
-}
-
-/// A request's body, or why it could not be read.
-fn body(bytes: Result<Bytes, actix_web::Error>) -> Result<Bytes, ApiError> {
-    bytes.map_err(|error| {
-        let is_too_large = error.as_response_error().status_code() == 413;
-        if is_too_large {
-            ApiError::new(Code::TooLarge, "the body is larger than server.body_bytes_max")
-        } else {
-            ApiError::new(Code::InvalidJson, "the body could not be read")
-        }
-    })
 }

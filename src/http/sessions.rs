@@ -1,15 +1,15 @@
 //! A user's sessions, for administrators: listing and revoking.
 
-use actix_web::HttpResponse;
-use actix_web::web::{Path, ThinData};
+use actix_web::web::ThinData;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use super::HttpState;
-use super::bodies::user_id;
+use super::ask::{ask, away};
 use super::callers::Administrator;
 use super::error::{ApiError, Code, Problem};
+use super::parameters::{self, NoQuery};
 use crate::delivery::messages::{ListSessions, Revoke, Revoked, SessionStatus};
 use crate::protocol::{OfflinePolicy, Seq, SessionId, Timestamp};
 
@@ -77,21 +77,20 @@ impl From<SessionStatus> for SessionBody {
     params(("user" = String, Path, description = "Whose")),
     responses(
         (status = 200, description = "The sessions, oldest first", body = Vec<SessionBody>),
-        (status = "default", description = "No list", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("bearer" = []))
+    security(("bearer" = ["admin"]))
 )]
 pub(super) async fn list(
     _: Administrator,
     state: ThinData<HttpState>,
-    user: Path<String>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let user = user_id(&user)?;
-    let (reply, answer) = oneshot::channel();
-    let list = ListSessions { user: user.clone(), reply };
-    state.deliveries().of(&user).list_sessions.send(list).await.map_err(|_| away())?;
-    let sessions = answer.await.ok().flatten().ok_or_else(away)?;
-    let sessions: Vec<SessionBody> = sessions.into_iter().map(Into::into).collect();
+    let user = parameters::user(&request)?;
+    parameters::query::<NoQuery>(&request)?;
+    let port = &state.deliveries().of(&user).list_sessions;
+    let sessions = ask(port, |reply| ListSessions { user: user.clone(), reply }).await?;
+    let sessions: Vec<SessionBody> =
+        sessions.ok_or_else(away)?.into_iter().map(Into::into).collect();
     Ok(HttpResponse::Ok().json(sessions))
 }
 
@@ -106,30 +105,23 @@ pub(super) async fn list(
     ),
     responses(
         (status = 204, description = "It is forgotten"),
-        (status = 404, description = "The user has no such session", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "Not revoked", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: the user has no such session",
+            body = Problem, content_type = "application/problem+json"),
     ),
-    security(("bearer" = []))
+    security(("bearer" = ["admin"]))
 )]
 pub(super) async fn revoke(
     _: Administrator,
     state: ThinData<HttpState>,
-    path: Path<(String, String)>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let (user, session) = path.into_inner();
-    let user = user_id(&user)?;
-    let unknown = || ApiError::new(Code::NotFound, "the user has no such session");
-    let session = SessionId::new(&session).map_err(|_| unknown())?;
-    let (reply, answer) = oneshot::channel();
-    let revoke = Revoke { user: user.clone(), session, reply };
-    state.deliveries().of(&user).revoke.send(revoke).await.map_err(|_| away())?;
-    match answer.await.map_err(|_| away())? {
+    let user = parameters::user(&request)?;
+    let session = parameters::session(&request)?;
+    parameters::query::<NoQuery>(&request)?;
+    let port = &state.deliveries().of(&user).revoke;
+    match ask(port, |reply| Revoke { user: user.clone(), session, reply }).await? {
         Revoked::Forgotten => Ok(HttpResponse::NoContent().finish()),
-        Revoked::Unknown => Err(unknown()),
+        Revoked::Unknown => Err(ApiError::new(Code::NotFound, "the user has no such session")),
         Revoked::Unavailable => Err(away()),
     }
-}
-
-fn away() -> ApiError {
-    ApiError::new(Code::Unavailable, "the database cannot be reached")
 }

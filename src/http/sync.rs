@@ -1,18 +1,18 @@
 //! Catching up: a user's own log, a page at a time.
 
-use actix_web::web::{Query, ThinData};
+use actix_web::web::ThinData;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
-use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
-use super::HttpState;
-use super::callers::User;
+use super::ask::ask;
+use super::callers::{User, lists};
 use super::error::{ApiError, Code, Problem};
+use super::{HttpState, parameters};
 use crate::clock;
 use crate::dialect::DialectKind;
-use crate::persistence::messages::{ReadPage, StoreError};
-use crate::protocol::Seq;
+use crate::persistence::messages::ReadPage;
+use crate::protocol::{Event, Seq};
 
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
@@ -23,12 +23,22 @@ const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SyncQuery {
-    cursor: Option<i64>,
-    limit: Option<usize>,
+    cursor: Option<String>,
+    limit: Option<String>,
 }
 
 /// A page of a user's log.
 #[derive(ToSchema)]
+#[schema(example = json!({
+    "events": [{
+        "type": "added",
+        "id": "photo-1",
+        "event_id": "0198c5a0-7c1e-7a6b-9b1d-3f2c5d8e9a10",
+        "seq": 7,
+    }],
+    "cursor": 7,
+    "more": false,
+}))]
 #[expect(dead_code, reason = "describes what is written by hand, event by event")]
 pub(super) struct SyncPage {
     /// The events, rising, as `/ws` spells them.
@@ -42,7 +52,8 @@ pub(super) struct SyncPage {
 /// Stands for any JSON object.
 type Object = serde_json::Value;
 
-/// Reads what comes after a cursor. Expired events are left out.
+/// Reads what comes after a cursor. Expired events, and those of accounts the token does not
+/// list, are left out. A cursor past the end is answered with an empty page and the same cursor.
 #[utoipa::path(
     get,
     path = "/api/v1/sync",
@@ -53,8 +64,9 @@ type Object = serde_json::Value;
     ),
     responses(
         (status = 200, description = "A page", body = SyncPage),
-        (status = 410, description = "The log no longer reaches back: do a full sync", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "No page", body = Problem, content_type = "application/problem+json"),
+        (status = 410,
+            description = "`cursor_expired`: the log no longer reaches back: do a full sync",
+            body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -63,33 +75,32 @@ pub(super) async fn sync(
     state: ThinData<HttpState>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let query = Query::<SyncQuery>::from_query(request.query_string())
-        .map_err(|error| ApiError::field(error.to_string()))?;
-    let cursor = query.cursor.unwrap_or(0);
-    let limit = query.limit.unwrap_or(LIMIT);
-    if cursor < 0 {
-        return Err(ApiError::field("cursor must be at least 0"));
-    }
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(ApiError::field(format!("limit must be 1 to {LIMIT_MAX}")));
-    }
-    let (reply, answer) = oneshot::channel();
-    let read = ReadPage {
+    let query: SyncQuery = parameters::query(&request)?;
+    let cursor = match &query.cursor {
+        Some(text) => Seq(parameters::number("cursor", text, 0..=i64::MAX)?),
+        None => Seq::ZERO,
+    };
+    let limit = match &query.limit {
+        Some(text) => parameters::number("limit", text, 1..=LIMIT_MAX)?,
+        None => LIMIT,
+    };
+    let page = ask(&state.persistence().read_page, |reply| ReadPage {
         user: identity.user,
-        after: Seq(cursor),
+        after: cursor,
         now: clock::wall(),
         events_max: limit,
         bytes_max: PAGE_BYTES_MAX,
         reply,
-    };
-    state.persistence().read_page.send(read).await.map_err(|_| StoreError::Closed)?;
-    let page = answer.await.map_err(|_| StoreError::Closed)??;
-    if Seq(cursor) < page.pruned {
+    })
+    .await??;
+    if cursor < page.pruned {
         let detail = format!("the log starts after {}", page.pruned);
         return Err(ApiError::new(Code::CursorExpired, detail));
     }
+    let accounts = identity.accounts.as_deref();
+    let is_listed = |event: &&Event| lists(accounts, event.content.account.as_deref());
     let spell = |event| DialectKind::Native.dialect().encode_event(event);
-    let events: Vec<_> = page.events.iter().map(spell).collect();
+    let events: Vec<_> = page.events.iter().filter(is_listed).map(spell).collect();
     let body = format!(
         "{{\"events\":[{}],\"cursor\":{},\"more\":{}}}",
         events.join(","),

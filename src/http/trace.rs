@@ -3,18 +3,19 @@
 
 use std::collections::HashSet;
 
-use actix_web::HttpResponse;
-use actix_web::web::{Path, ThinData};
+use actix_web::web::ThinData;
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::future::join_all;
 use serde::Serialize;
-use tokio::sync::oneshot;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::HttpState;
+use super::ask::ask;
 use super::callers::Administrator;
 use super::error::{ApiError, Code, Problem};
+use super::parameters::{self, NoQuery};
 use crate::delivery::messages::{DeliveryTrace, DropReason, TraceEvent};
-use crate::persistence::messages::{FindEvent, StoreError, StoredEvent};
+use crate::persistence::messages::{FindEvent, StoredEvent};
 use crate::protocol::{EventId, Seq, SessionId, SessionRecord, Timestamp, UserId};
 
 /// Logs looked at for one event: a broadcast may be in many.
@@ -23,7 +24,7 @@ const USERS_MAX: usize = 1_000;
 /// The trace of an event.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TraceBody {
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     event_id: EventId,
     /// One entry per session concerned.
     deliveries: Vec<TraceEntry>,
@@ -124,24 +125,24 @@ impl TraceEntry {
     get,
     path = "/api/v1/events/{event_id}/trace",
     tag = "sessions",
-    params(("event_id" = Uuid, Path, description = "Which")),
+    params(("event_id" = uuid::Uuid, Path, description = "Which")),
     responses(
         (status = 200, description = "What became of it", body = TraceBody),
-        (status = 404, description = "No log holds it", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "No trace", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: no log holds it, nor is it remembered",
+            body = Problem, content_type = "application/problem+json"),
     ),
-    security(("bearer" = []))
+    security(("bearer" = ["admin"]))
 )]
 pub(super) async fn trace(
     _: Administrator,
     state: ThinData<HttpState>,
-    event: Path<String>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let event = Uuid::parse_str(&event)
-        .map(EventId)
-        .map_err(|_| ApiError::field("event_id must be a UUID"))?;
-    let mut deliveries = remembered(&state, event).await;
-    let stored = stored(&state, event).await?;
+    let event = parameters::event(&request)?;
+    parameters::query::<NoQuery>(&request)?;
+    let mut deliveries = remembered(&state, event).await?;
+    let find = |reply| FindEvent { event, users_max: USERS_MAX, reply };
+    let stored = ask(&state.persistence().find_event, find).await??;
     if deliveries.is_empty() && stored.is_empty() {
         return Err(ApiError::new(Code::NotFound, "no log holds this event"));
     }
@@ -160,20 +161,13 @@ pub(super) async fn trace(
     Ok(HttpResponse::Ok().json(TraceBody { event_id: event, deliveries }))
 }
 
-async fn remembered(state: &HttpState, event: EventId) -> Vec<TraceEntry> {
+/// What the delivery actors remember, or an error: a part of a trace would mislead.
+async fn remembered(state: &HttpState, event: EventId) -> Result<Vec<TraceEntry>, ApiError> {
+    let ports = state.deliveries().all().iter();
+    let asked = ports.map(|port| ask(&port.trace, |reply| TraceEvent { event, reply }));
     let mut entries = Vec::new();
-    for port in state.deliveries().all() {
-        let (reply, answer) = oneshot::channel();
-        if port.trace.send(TraceEvent { event, reply }).await.is_ok() {
-            entries.extend(answer.await.unwrap_or_default().into_iter().map(TraceEntry::from));
-        }
+    for traces in join_all(asked).await {
+        entries.extend(traces?.into_iter().map(TraceEntry::from));
     }
-    entries
-}
-
-async fn stored(state: &HttpState, event: EventId) -> Result<Vec<StoredEvent>, StoreError> {
-    let (reply, answer) = oneshot::channel();
-    let find = FindEvent { event, users_max: USERS_MAX, reply };
-    state.persistence().find_event.send(find).await.map_err(|_| StoreError::Closed)?;
-    answer.await.map_err(|_| StoreError::Closed)?
+    Ok(entries)
 }

@@ -1,0 +1,211 @@
+//! What stands behind the ports in these tests: an actor that notes what it is asked and answers
+//! as the test said.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use actix::{Actor, Addr, Context, Handler};
+use tokio::sync::oneshot;
+
+use crate::delivery::messages::{
+    Acks, Attach, DeliveryPort, DeliveryPorts, DeliveryTrace, Detach, FlushFloors, ListSessions,
+    LiveUsers, Publish, PublishError, Receipt, Revoke, Revoked, SessionStatus, Submission,
+    SyncComplete, TraceEvent, Unreachable,
+};
+use crate::persistence::messages::*;
+use crate::protocol::{EventContent, Seq, SessionId, UserId};
+
+/// What is answered, and what was asked.
+#[derive(Debug)]
+pub(super) struct Script {
+    /// One answer per event; then fresh receipts with rising places.
+    pub(super) answers: VecDeque<Result<Receipt, PublishError>>,
+    pub(super) submissions: Vec<Submission>,
+    pub(super) sessions: Option<Vec<SessionStatus>>,
+    pub(super) revoked: Revoked,
+    pub(super) revocations: Vec<(UserId, SessionId)>,
+    pub(super) traces: Vec<DeliveryTrace>,
+    pub(super) page: Result<LogPage, StoreError>,
+    pub(super) pages_asked: Vec<(UserId, Seq, usize)>,
+    pub(super) health: Result<(), StoreError>,
+    pub(super) found: Result<Vec<StoredEvent>, StoreError>,
+    pub(super) broadcast: Result<BroadcastOutcome, StoreError>,
+    pub(super) broadcasts: Vec<(Arc<EventContent>, DuplicateKey)>,
+    /// Whether the store keeps every question to itself.
+    pub(super) store_is_stuck: bool,
+    kept: Vec<Kept>,
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "kept so that the asker waits")]
+enum Kept {
+    Page(oneshot::Sender<Result<LogPage, StoreError>>),
+    Health(oneshot::Sender<Result<(), StoreError>>),
+    Found(oneshot::Sender<Result<Vec<StoredEvent>, StoreError>>),
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            answers: VecDeque::new(),
+            submissions: Vec::new(),
+            sessions: Some(Vec::new()),
+            revoked: Revoked::Forgotten,
+            revocations: Vec::new(),
+            traces: Vec::new(),
+            page: Ok(LogPage::default()),
+            pages_asked: Vec::new(),
+            health: Ok(()),
+            found: Ok(Vec::new()),
+            broadcast: Ok(BroadcastOutcome::Started { users: 3 }),
+            broadcasts: Vec::new(),
+            store_is_stuck: false,
+            kept: Vec::new(),
+        }
+    }
+}
+
+/// Both actors in one. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Probe(Arc<Mutex<Script>>);
+
+impl Probe {
+    pub(super) fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap()
+    }
+
+    /// Two delivery actors, so that every call has to find the right one or ask both.
+    pub(super) fn ports(&self) -> (DeliveryPorts, PersistencePort) {
+        let addr = self.clone().start();
+        let ports = vec![delivery_port(&addr), delivery_port(&addr)];
+        (DeliveryPorts::new(ports), persistence_port(&addr))
+    }
+}
+
+impl Actor for Probe {
+    type Context = Context<Self>;
+}
+
+/// Messages no HTTP call sends.
+macro_rules! never_asked {
+    ($($message:ident),+) => {
+        $(impl Handler<$message> for Probe {
+            type Result = ();
+
+            fn handle(&mut self, message: $message, _: &mut Self::Context) {
+                panic!("an HTTP call sent {message:?}");
+            }
+        })+
+    };
+}
+
+never_asked!(Attach, Detach, Unreachable, Acks, SyncComplete, FlushFloors);
+never_asked!(Append, SaveSessions, SaveFloors, DeleteSessions, ClaimSession, LoadUser, ReadLog);
+never_asked!(NextBroadcast, BroadcastProgress, Flush, ObservePruning);
+
+/// Messages that are answered from the script.
+macro_rules! answered {
+    ($($message:ident, $bound:pat => |$script:ident| $answer:block)+) => {
+        $(impl Handler<$message> for Probe {
+            type Result = ();
+
+            fn handle(&mut self, $bound: $message, _: &mut Self::Context) {
+                let $script = &mut *self.script();
+                $answer
+            }
+        })+
+    };
+}
+
+answered! {
+    Publish, Publish { events, reply } => |script| {
+        let mut answers = Vec::new();
+        for submission in events {
+            let fresh = Receipt {
+                event_id: submission.content.id,
+                seq: (!submission.ephemeral).then(|| Seq(script.submissions.len() as i64 + 1)),
+                live: 2,
+                offline: 1,
+                duplicate: false,
+                acked: None,
+            };
+            script.submissions.push(submission);
+            answers.push(script.answers.pop_front().unwrap_or(Ok(fresh)));
+        }
+        let _ = reply.send(answers);
+    }
+    ListSessions, ListSessions { reply, .. } => |script| {
+        let _ = reply.send(script.sessions.clone());
+    }
+    Revoke, Revoke { user, session, reply } => |script| {
+        script.revocations.push((user, session));
+        let _ = reply.send(script.revoked);
+    }
+    TraceEvent, TraceEvent { reply, .. } => |script| {
+        // The first actor remembers everything, the second nothing.
+        let _ = reply.send(std::mem::take(&mut script.traces));
+    }
+    LiveUsers, LiveUsers(reply) => |_script| {
+        let _ = reply.send(Vec::new());
+    }
+    ReadPage, ReadPage { user, after, events_max, reply, .. } => |script| {
+        script.pages_asked.push((user, after, events_max));
+        if script.store_is_stuck {
+            return script.kept.push(Kept::Page(reply));
+        }
+        let _ = reply.send(script.page.clone());
+    }
+    CheckHealth, CheckHealth(reply) => |script| {
+        if script.store_is_stuck {
+            return script.kept.push(Kept::Health(reply));
+        }
+        let _ = reply.send(script.health.clone());
+    }
+    FindEvent, FindEvent { reply, .. } => |script| {
+        if script.store_is_stuck {
+            return script.kept.push(Kept::Found(reply));
+        }
+        let _ = reply.send(script.found.clone());
+    }
+    StartBroadcast, StartBroadcast { content, duplicate, reply, .. } => |script| {
+        script.broadcasts.push((content, duplicate));
+        let _ = reply.send(script.broadcast.clone());
+    }
+}
+
+fn delivery_port(addr: &Addr<Probe>) -> DeliveryPort {
+    DeliveryPort {
+        publish: addr.clone().recipient(),
+        attach: addr.clone().recipient(),
+        detach: addr.clone().recipient(),
+        unreachable: addr.clone().recipient(),
+        acks: addr.clone().recipient(),
+        sync_complete: addr.clone().recipient(),
+        list_sessions: addr.clone().recipient(),
+        revoke: addr.clone().recipient(),
+        trace: addr.clone().recipient(),
+        live_users: addr.clone().recipient(),
+        flush_floors: addr.clone().recipient(),
+    }
+}
+
+fn persistence_port(addr: &Addr<Probe>) -> PersistencePort {
+    PersistencePort {
+        append: addr.clone().recipient(),
+        save_sessions: addr.clone().recipient(),
+        save_floors: addr.clone().recipient(),
+        delete_sessions: addr.clone().recipient(),
+        claim_session: addr.clone().recipient(),
+        load_user: addr.clone().recipient(),
+        read_log: addr.clone().recipient(),
+        read_page: addr.clone().recipient(),
+        check_health: addr.clone().recipient(),
+        find_event: addr.clone().recipient(),
+        start_broadcast: addr.clone().recipient(),
+        next_broadcast: addr.clone().recipient(),
+        broadcast_progress: addr.clone().recipient(),
+        flush: addr.clone().recipient(),
+        observe_pruning: addr.clone().recipient(),
+        waiting: Waiting::new(16),
+    }
+}
