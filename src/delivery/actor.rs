@@ -7,6 +7,7 @@ mod perform;
 mod replies;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture};
@@ -22,6 +23,7 @@ use super::retry::RetryPolicy;
 use super::window::WindowLimits;
 use crate::clock;
 use crate::config::Config;
+use crate::dialect::EventFrames;
 use crate::metrics::Metrics;
 use crate::persistence::messages::{
     Appended, Floor, Flush, LogPruned, LogRead, ObservePruning, PersistencePort, SessionClaimed,
@@ -57,6 +59,8 @@ pub struct ReliableDelivery {
     unsaved: HashMap<SessionId, (UserId, SessionRecord)>,
     /// Floors that could not be written yet.
     floors: Vec<Floor>,
+    /// Of the event that was fanned out last.
+    frames: Option<Arc<EventFrames>>,
     myself: Option<Myself>,
 }
 
@@ -88,6 +92,7 @@ impl ReliableDelivery {
             replies: Replies::default(),
             unsaved: HashMap::new(),
             floors: Vec::new(),
+            frames: None,
             myself: None,
         }
     }

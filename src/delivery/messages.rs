@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use crate::dialect::DialectKind;
 use crate::persistence::messages::DuplicateKey;
 use crate::protocol::{
-    Ack, ConnectionId, EventContent, EventError, EventId, OfflinePolicy, Push, Seq, SessionId,
-    SessionRequest, Timestamp, UserId,
+    Accounts, Ack, Audience, ConnectionId, EventContent, EventError, EventId, OfflinePolicy, Push,
+    Seq, SessionId, SessionRequest, Timestamp, UserId,
 };
 use crate::registry::messages::Orders;
 
@@ -48,6 +48,8 @@ pub struct Submission {
     pub ephemeral: bool,
     /// For how long the answer waits until every live session acked.
     pub wait_acked: Option<Duration>,
+    /// Which of the live connections it is not for.
+    pub audience: Audience,
 }
 
 /// Publishes events of users in this actor's slots; answered in order, once all are durable.
@@ -112,6 +114,8 @@ pub enum AttachKind {
     Plain {
         /// What it is told once attached.
         greeting: Push,
+        /// What its token is limited to.
+        accounts: Accounts,
     },
     /// Acks events; its session outlives it.
     Reliable {
@@ -125,6 +129,8 @@ pub enum AttachKind {
         offline_default: OfflinePolicy,
         /// Whether `need_full_sync` holds until the client says the sync is done.
         confirm_sync: bool,
+        /// What its token is limited to.
+        accounts: Accounts,
     },
 }
 

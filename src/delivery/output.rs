@@ -2,7 +2,7 @@
 
 use crate::persistence::messages::{AppendEvent, Ticket};
 use crate::protocol::{
-    CloseCode, ConnectionId, Event, Push, Seq, SessionId, SessionRecord, UserId,
+    CloseCode, ConnectionId, Event, NoteId, Push, Seq, SessionId, SessionRecord, UserId,
 };
 use crate::registry::messages::SendKind;
 
@@ -17,6 +17,8 @@ pub enum Output {
         user: UserId,
         /// The event.
         event: Event,
+        /// Only who joined this room gets it.
+        room: Option<NoteId>,
         /// Who gets it; never empty.
         targets: Vec<ConnectionId>,
         /// Whether it is sent again.

@@ -347,7 +347,7 @@ fn mark_dirty(dirty: &mut HashSet<(UserId, SessionId)>, user: &UserId, session: 
 fn plain_status((connection, tenant): (&ConnectionId, &Tenant)) -> Option<SessionStatus> {
     match tenant {
         Tenant::Reliable(_) => None,
-        Tenant::Plain { dialect, since } => Some(SessionStatus {
+        Tenant::Plain { dialect, since, .. } => Some(SessionStatus {
             session: None,
             connection: Some((*connection, *dialect)),
             policy: None,

@@ -14,7 +14,7 @@ use crate::config::PublishConfig;
 use crate::persistence::messages::{
     BroadcastOutcome, DuplicateKey, PersistencePort, StartBroadcast, StoreError,
 };
-use crate::protocol::{EventContent, EventId, NewEvent, UserId};
+use crate::protocol::{Audience, EventContent, EventId, NewEvent, UserId};
 
 /// How long a publish may take to become durable before its publisher is told to try again.
 const DURABLE_WAIT_MAX: Duration = Duration::from_secs(15);
@@ -78,6 +78,35 @@ impl Publisher {
         results.pop().unwrap_or(Err(PublishError::Unavailable))
     }
 
+    /// Publishes one event to several users, each with its own audience; answers in order once
+    /// all are durable or refused. The event has one name in all their logs.
+    ///
+    /// # Errors
+    /// When the event breaks the contract: then nobody gets it.
+    pub async fn publish_to(
+        &self,
+        users: Vec<(UserId, Audience)>,
+        event: NewEvent,
+    ) -> Result<Vec<Result<Receipt, PublishError>>, PublishError> {
+        event.check(self.config.data_bytes_max)?;
+        let ephemeral = event.ephemeral;
+        let (content, duplicate) = fix(event);
+        let submissions = users
+            .into_iter()
+            .map(|(user, audience)| {
+                Ok(Submission {
+                    user,
+                    content: Arc::clone(&content),
+                    duplicate: duplicate.clone(),
+                    ephemeral,
+                    wait_acked: None,
+                    audience,
+                })
+            })
+            .collect();
+        Ok(self.submit(submissions).await)
+    }
+
     /// Publishes many events, for any users; answers in order once all are durable or refused.
     /// Events of one user keep their order. One refused event does not hold up the others.
     pub async fn publish_many(
@@ -129,6 +158,7 @@ impl Publisher {
                     duplicate: broadcast_key(&content),
                     ephemeral,
                     wait_acked: None,
+                    audience: Audience::default(),
                 })
             })
             .collect();
@@ -152,6 +182,7 @@ impl Publisher {
                     duplicate: broadcast_key(content),
                     ephemeral: false,
                     wait_acked: None,
+                    audience: Audience::default(),
                 })
             })
             .collect();
@@ -173,7 +204,8 @@ impl Publisher {
                 Some(at_most.min(Duration::from_millis(self.config.wait_ms_max)))
             }
         };
-        Ok(Submission { user, content, duplicate, ephemeral, wait_acked })
+        let audience = Audience::default();
+        Ok(Submission { user, content, duplicate, ephemeral, wait_acked, audience })
     }
 
     /// Hands submissions to the groups they belong to and puts the answers back in order.

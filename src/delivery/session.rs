@@ -7,16 +7,18 @@ use super::window::Window;
 use crate::dialect::DialectKind;
 use crate::persistence::messages::Ticket;
 use crate::protocol::{
-    ConnectionId, EventContent, OfflinePolicy, Seq, SessionId, SessionRecord, Timestamp,
+    Accounts, ConnectionId, EventContent, OfflinePolicy, Seq, SessionId, SessionRecord, Timestamp,
 };
 
 /// A live connection of a session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Link {
     /// Which.
     pub(super) connection: ConnectionId,
     /// How it spells.
     pub(super) dialect: DialectKind,
+    /// What its token is limited to.
+    pub(super) accounts: Accounts,
 }
 
 /// One session of a loaded user.
@@ -90,9 +92,16 @@ impl Session {
         u64::try_from(last.0 - self.window.floor().0).unwrap_or(0)
     }
 
-    /// Whether this event is for this session at all.
+    /// Whether this event is for this session at all. While it is away nobody knows what the
+    /// token of its next connection will be limited to.
     pub(super) fn is_for(&self, content: &EventContent) -> bool {
         content.exclude_session.as_ref() != Some(&self.id)
+            && self.link.as_ref().is_none_or(|link| link.accounts.take(content))
+    }
+
+    /// Its connection, while there is one.
+    pub(super) fn connection(&self) -> Option<ConnectionId> {
+        self.link.as_ref().map(|link| link.connection)
     }
 
     /// When to look at it again.
@@ -107,7 +116,7 @@ impl Session {
     pub(super) fn status(&self, last: Seq) -> SessionStatus {
         SessionStatus {
             session: Some(self.id.clone()),
-            connection: self.link.map(|link| (link.connection, link.dialect)),
+            connection: self.link.as_ref().map(|link| (link.connection, link.dialect)),
             policy: Some(self.policy),
             need_full_sync: self.need_full_sync,
             floor: self.window.floor(),

@@ -7,7 +7,7 @@ use super::messages::{Receipt, WaitOutcome};
 use super::session::Session;
 use crate::dialect::DialectKind;
 use crate::persistence::messages::{Ticket, UserSnapshot};
-use crate::protocol::{ConnectionId, Seq, SessionId, Timestamp};
+use crate::protocol::{Accounts, ConnectionId, Seq, SessionId, Timestamp};
 
 /// Who has a connection.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(super) enum Tenant {
         dialect: DialectKind,
         /// Since when.
         since: Timestamp,
+        /// What its token is limited to.
+        accounts: Accounts,
     },
     /// A session.
     Reliable(SessionId),

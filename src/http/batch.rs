@@ -7,7 +7,7 @@ use super::bodies::BatchResult;
 use super::callers::Publisher;
 use super::error::{ApiError, Code};
 use super::event_body::EventBody;
-use super::events::{IDEMPOTENCY_KEY, authorize, ttl_ms_max};
+use super::events::{IDEMPOTENCY_KEY, authorize};
 use super::openapi::BatchEvent;
 use super::parameters::{self, NoQuery};
 use super::{HttpState, body};
@@ -75,7 +75,7 @@ async fn admit(
     caller: &Caller,
     state: &HttpState,
 ) -> Result<(UserId, NewEvent), ApiError> {
-    let (user, event) = body?.into_event(ttl_ms_max(state))?;
+    let (user, event) = body?.into_event()?;
     let user = user.ok_or_else(|| ApiError::field("missing field `user`"))?;
     authorize(state, caller, Some(&user), &event).await?;
     Ok((user, event))

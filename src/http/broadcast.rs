@@ -55,7 +55,7 @@ pub(super) async fn broadcast(
 ) -> Result<HttpResponse, ApiError> {
     parameters::query::<NoQuery>(&request)?;
     let json = body::read(&request, payload, &state).await?;
-    let event = one_event(&json, &request, &state)?;
+    let event = one_event(&json, &request)?;
     authorize(&state, &caller, None, &event).await?;
     let receipt = state.publisher().broadcast(event).await?;
     Ok(HttpResponse::Accepted().json(BroadcastBody {

@@ -131,16 +131,13 @@ impl<'a> EventBody<'a> {
         }
     }
 
-    /// Whom it is for, and the event itself, good for at most `ttl_ms_max`.
+    /// Whom it is for, and the event itself.
     ///
     /// # Errors
-    /// When `ttl_ms` is out of bounds.
-    pub(super) fn into_event(
-        self,
-        ttl_ms_max: u64,
-    ) -> Result<(Option<UserId>, NewEvent), ApiError> {
-        if self.ttl_ms.is_some_and(|ttl_ms| !(1..=ttl_ms_max).contains(&ttl_ms)) {
-            return Err(ApiError::field(format!("ttl_ms must be 1 to {ttl_ms_max}")));
+    /// When `ttl_ms` is zero.
+    pub(super) fn into_event(self) -> Result<(Option<UserId>, NewEvent), ApiError> {
+        if self.ttl_ms == Some(0) {
+            return Err(ApiError::field("ttl_ms must be at least 1"));
         }
         let event = NewEvent {
             kind: self.kind,

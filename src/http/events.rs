@@ -77,7 +77,7 @@ pub(super) async fn publish(
     let wait = WaitQuery::read(&request, state.config().publish.wait_ms_max)?;
     let started = clock::now();
     let json = body::read(&request, payload, &state).await?;
-    let event = one_event(&json, &request, &state)?;
+    let event = one_event(&json, &request)?;
     authorize(&state, &caller, Some(&user), &event).await?;
     let receipt = state.publisher().publish(user, event, wait).await?;
     match wait {
@@ -90,23 +90,14 @@ pub(super) async fn publish(
 }
 
 /// The one event of a body that names no user, with its `Idempotency-Key`.
-pub(super) fn one_event(
-    json: &[u8],
-    request: &HttpRequest,
-    state: &HttpState,
-) -> Result<NewEvent, ApiError> {
+pub(super) fn one_event(json: &[u8], request: &HttpRequest) -> Result<NewEvent, ApiError> {
     let key = request.headers().get(IDEMPOTENCY_KEY);
     let key = key.map(|value| idempotency_key(value.as_bytes())).transpose()?;
     let body = EventBody::parse(json, Addressing::ByPath)?;
-    let (_, mut event) = body.into_event(ttl_ms_max(state))?;
+    let (_, mut event) = body.into_event()?;
     // An event's own name says more than a key.
     event.idempotency_key = key.filter(|_| event.id.is_none());
     Ok(event)
-}
-
-/// An event is not delivered for longer than the log keeps it.
-pub(super) fn ttl_ms_max(state: &HttpState) -> u64 {
-    state.config().retention.events_age_s.saturating_mul(1_000)
 }
 
 /// Whether the token's accounts and the host allow this event; `user` is none for a broadcast.

@@ -96,6 +96,12 @@ name!(
     128
 );
 
+name!(
+    /// One note, named by whoever made it.
+    NoteId,
+    128
+);
+
 impl SessionId {
     /// Names a session by a UUID the caller drew.
     pub fn from_uuid(uuid: Uuid) -> Self {

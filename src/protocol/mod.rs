@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows actix, Diesel or the spelling of a wire.
 
+mod audience;
 mod close;
 mod command;
 mod error;
@@ -11,11 +12,12 @@ mod position;
 mod push;
 mod session;
 
+pub use self::audience::{Accounts, Audience};
 pub use self::close::{CloseCode, ReconnectAdvice};
 pub use self::command::{Ack, AuthRequest, Command, SessionRequest};
 pub use self::error::ClientError;
 pub use self::event::{Action, Event, EventContent, EventError, NewEvent};
-pub use self::ids::{ConnectionId, EventId, IdError, SessionId, Slot, UserId};
+pub use self::ids::{ConnectionId, EventId, IdError, NoteId, SessionId, Slot, UserId};
 pub use self::position::{Seq, Timestamp};
 pub use self::push::{AuthRefusal, Push};
 pub use self::session::{OfflinePolicy, SessionRecord};

@@ -3,6 +3,7 @@
 //! No message per delivery: one order names an event and everyone here who gets it, and the
 //! frame is encoded once per dialect.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::worker::{Check, Worker};
 use crate::clock;
 use crate::delivery::messages::Unreachable;
 use crate::dialect::{EventFrames, frame};
-use crate::protocol::{ClientError, CloseCode, ConnectionId, Push, UserId};
+use crate::protocol::{ClientError, CloseCode, ConnectionId, NoteId, Push, UserId};
 use crate::ws::heartbeat::Beat;
 use crate::ws::outbox::Pushed;
 
@@ -43,19 +44,18 @@ impl SessionRegistry {
         &self,
         user: &UserId,
         frames: &EventFrames,
-        targets: &[ConnectionId],
-        kind: SendKind,
+        room: Option<&NoteId>,
+        targets: impl Iterator<Item = ConnectionId>,
     ) {
         let mut gone = Vec::new();
         let mut slow = Vec::new();
         let places = self.worker.places();
         for target in targets {
-            let Some(connection) = places.get(*target) else {
-                gone.push((user.clone(), *target));
+            let Some(connection) = places.get(target) else {
+                gone.push((user.clone(), target));
                 continue;
             };
-            // What still waits for a slow reader will reach it: no second copy behind it.
-            if kind == SendKind::Redelivery && !connection.outbox.is_empty() {
+            if room.is_some_and(|room| !connection.is_in(room)) {
                 continue;
             }
             match connection.outbox.push(frames.framed(connection.dialect)) {
@@ -74,6 +74,23 @@ impl SessionRegistry {
                 log::debug!("a delivery actor does not keep up");
             }
         }
+    }
+
+    /// The connections that read what they got before, among those that get something again in
+    /// `orders`. What still waits for a slow reader will reach it: no second copy behind it.
+    fn ready_for_more(&self, orders: &[Order]) -> HashSet<ConnectionId> {
+        let places = self.worker.places();
+        orders
+            .iter()
+            .filter_map(|order| match order {
+                Order::FanOut { targets, kind: SendKind::Redelivery, .. } => Some(targets),
+                Order::FanOut { .. } | Order::Say { .. } | Order::Close { .. } => None,
+            })
+            .flatten()
+            // One that is gone is for the fan-out to notice.
+            .filter(|target| places.get(**target).is_none_or(|found| found.outbox.is_empty()))
+            .copied()
+            .collect()
     }
 
     fn say(&self, connection: ConnectionId, push: &Push) {
@@ -151,10 +168,15 @@ impl Handler<Orders> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, Orders(orders): Orders, _ctx: &mut Self::Context) {
+        let ready = self.ready_for_more(&orders);
         for order in orders {
             match order {
-                Order::FanOut { user, frames, targets, kind } => {
-                    self.fan_out(&user, &frames, &targets, kind);
+                Order::FanOut { user, frames, room, targets, kind } => {
+                    let targets = targets.into_iter().filter(|target| match kind {
+                        SendKind::First => true,
+                        SendKind::Redelivery => ready.contains(target),
+                    });
+                    self.fan_out(&user, &frames, room.as_ref(), targets);
                 }
                 Order::Say { connection, push } => self.say(connection, &push),
                 Order::Close { connection, code } => {

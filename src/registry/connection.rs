@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::dialect::{DialectKind, frame};
-use crate::protocol::{CloseCode, ConnectionId, Push, UserId};
+use crate::protocol::{CloseCode, ConnectionId, NoteId, Push, UserId};
 use crate::ws::heartbeat::Heartbeat;
 use crate::ws::outbox::{Outbox, Pushed};
 
@@ -40,6 +40,8 @@ pub struct Connection {
     pub user: RefCell<Option<UserId>>,
     /// Whether the other side is still there.
     pub heartbeat: Cell<Heartbeat>,
+    /// The rooms it joined.
+    pub rooms: RefCell<Vec<NoteId>>,
     /// When it must have authenticated anew.
     pub ends_at: Cell<Option<Instant>>,
     socket: Option<Rc<SocketHandle>>,
@@ -59,6 +61,7 @@ impl Connection {
             outbox,
             user: RefCell::default(),
             heartbeat: Cell::default(),
+            rooms: RefCell::default(),
             ends_at: Cell::default(),
             socket,
         }
@@ -90,6 +93,11 @@ impl Connection {
         let mut heartbeat = self.heartbeat.get();
         heartbeat.alive();
         self.heartbeat.set(heartbeat);
+    }
+
+    /// Whether it joined a room.
+    pub fn is_in(&self, room: &NoteId) -> bool {
+        self.rooms.borrow().contains(room)
     }
 
     /// Whose it is, if it is attached.

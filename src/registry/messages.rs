@@ -7,7 +7,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::dialect::EventFrames;
-use crate::protocol::{CloseCode, ConnectionId, Push, UserId};
+use crate::protocol::{CloseCode, ConnectionId, NoteId, Push, UserId};
 
 /// Things to do with connections of one worker, in order.
 #[derive(Debug, Message)]
@@ -23,9 +23,11 @@ pub enum Order {
         user: UserId,
         /// The event.
         frames: Arc<EventFrames>,
+        /// Only who joined this room gets it.
+        room: Option<NoteId>,
         /// Who gets it.
         targets: Vec<ConnectionId>,
-        /// A redelivery is not queued behind frames that are still waiting for a slow reader.
+        /// A redelivery is not queued behind frames that already waited for a slow reader.
         kind: SendKind,
     },
     /// Says something to one connection.

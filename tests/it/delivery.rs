@@ -192,3 +192,73 @@ fn waiting_for_acks_tells_who_acked_and_who_did_not() {
         assert_eq!(answer.body["unacked"], json!(["slow"]));
     });
 }
+
+#[test]
+fn everything_overdue_is_sent_again_together_and_in_order() {
+    on_both(|database| async move {
+        let hub = TestHub::start(database, |config| config.delivery.ack_wait_ms = 300).await;
+        let (mut device, _) = Device::attach(&hub, "alice", json!("tab"), json!({})).await;
+        for n in 1..=5 {
+            hub.publish("alice", "added", json!({ "n": n })).await;
+        }
+        let mut first = Vec::new();
+        for seq in 1..=5 {
+            first.push(device.event(seq).await["event_id"].clone());
+        }
+        for seq in 1..=5_i64 {
+            let again = device.event(seq).await;
+            assert_eq!(again["event_id"], first[usize::try_from(seq - 1).unwrap()]);
+        }
+    });
+}
+
+#[test]
+fn a_token_that_lists_accounts_gets_no_event_of_another() {
+    on_both(|database| async move {
+        let hub = TestHub::start(database, |_| {}).await;
+        let personal = hub.token_with("alice", json!({"accounts": ["personal"]}));
+        let mut limited = Device::connect(&hub).await;
+        let offline = json!({"offline": "replay"});
+        limited.auth(&personal, json!("limited"), offline.clone()).await;
+        let mut plain = Device::connect(&hub).await;
+        plain.send(json!({"type": "auth", "token": personal})).await;
+        assert_eq!(plain.next().await["type"], "auth_success");
+        let (mut all, _) = Device::replaying(&hub, "alice", "all").await;
+        let publish = async |kind: &str, account: Option<&str>| {
+            let body = json!({"type": kind, "account": account});
+            let answer = hub.call("POST", "/api/v1/users/alice/events", Some(body)).await;
+            assert_eq!(answer.status, 201, "{}", answer.text);
+        };
+        publish("deal", Some("business")).await;
+        publish("photo", Some("personal")).await;
+        publish("release", None).await;
+        for (seq, kind) in [(1, "deal"), (2, "photo"), (3, "release")] {
+            assert_eq!(all.acked(seq).await["type"], kind);
+        }
+        for (seq, kind) in [(2, "photo"), (3, "release")] {
+            assert_eq!(limited.acked(seq).await["type"], kind);
+            assert_eq!(plain.event(seq).await["type"], kind);
+        }
+        eventually("the acks have arrived", || async {
+            hub.sessions("alice").await.iter().all(|session| session["pending"] == 0)
+        })
+        .await;
+        // What is collected while it is away, and what was in flight, is sifted all the same.
+        limited.cut();
+        all.cut();
+        hub.wait_for_live("alice", 1).await;
+        publish("deal", Some("business")).await;
+        publish("photo", Some("personal")).await;
+        let mut limited = Device::connect(&hub).await;
+        limited.auth(&personal, json!("limited"), json!({})).await;
+        assert_eq!(limited.acked(5).await["type"], "photo");
+        limited.nothing().await;
+        let (mut all, _) = Device::replaying(&hub, "alice", "all").await;
+        all.event(4).await;
+        all.cut();
+        let mut all = Device::connect(&hub).await;
+        all.auth(&personal, json!("all"), json!({})).await;
+        assert_eq!(all.acked(5).await["type"], "photo");
+        all.nothing().await;
+    });
+}

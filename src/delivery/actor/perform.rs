@@ -1,6 +1,8 @@
 //! Does what the pending-event table decided: one message per worker and one per append group,
 //! however many events are in it.
 
+use std::sync::Arc;
+
 use actix::Recipient;
 use actix::prelude::SendError;
 
@@ -11,7 +13,7 @@ use crate::persistence::messages::{
     Append, AppendEvent, ClaimSession, DeleteSessions, LoadUser, ReadLog, SaveFloors, SaveSessions,
     StoreError, Ticket,
 };
-use crate::protocol::{ConnectionId, Event, SessionId, SessionRecord, UserId};
+use crate::protocol::{ConnectionId, Event, NoteId, SessionId, SessionRecord, UserId};
 use crate::registry::messages::{Order, Orders, SendKind};
 
 /// Orders kept for a worker whose mailbox is full. Beyond, fan-outs are dropped: reliable
@@ -71,8 +73,8 @@ impl ReliableDelivery {
 
     fn perform_one(&mut self, output: Output, appends: &mut Vec<AppendEvent>) {
         match output {
-            Output::FanOut { user, event, targets, kind } => {
-                self.fan_out(&user, event, targets, kind);
+            Output::FanOut { user, event, room, targets, kind } => {
+                self.fan_out(&user, event, room.as_ref(), targets, kind);
             }
             Output::Say { connection, push } => {
                 self.order(connection, Order::Say { connection, push });
@@ -119,18 +121,27 @@ impl ReliableDelivery {
         &mut self,
         user: &UserId,
         event: Event,
+        room: Option<&NoteId>,
         mut targets: Vec<ConnectionId>,
         kind: SendKind,
     ) {
-        let frames = EventFrames::new(event);
+        let frames = self.frames(event);
         while let Some(first) = targets.first() {
             let worker = first.worker;
             // Nearly always everyone is on one worker, or few are.
             let here: Vec<_> = targets.extract_if(.., |target| target.worker == worker).collect();
             if let Some(registry) = self.registries.get_mut(&worker) {
-                let (user, frames) = (user.clone(), frames.clone());
-                registry.orders.push(Order::FanOut { user, frames, targets: here, kind });
+                let (user, frames, room) = (user.clone(), frames.clone(), room.cloned());
+                registry.orders.push(Order::FanOut { user, frames, room, targets: here, kind });
             }
+        }
+    }
+
+    /// The event's frames; those of the event before, if it is the same one for others.
+    fn frames(&mut self, event: Event) -> Arc<EventFrames> {
+        match &self.frames {
+            Some(frames) if frames.is_of(&event) => Arc::clone(frames),
+            Some(_) | None => Arc::clone(self.frames.insert(EventFrames::new(event))),
         }
     }
 

@@ -173,11 +173,18 @@ impl PendingTable {
     fn greet_again(&mut self, ticket: Ticket, user: &UserId, request: &AttachRequest) -> bool {
         let connection = request.connection;
         let Some(loaded) = self.loaded_mut(user) else { return false };
-        let (push, session) = match (loaded.connections.get(&connection), &request.kind) {
-            (Some(Tenant::Plain { .. }), AttachKind::Plain { greeting }) => {
+        let (push, session) = match (loaded.connections.get_mut(&connection), &request.kind) {
+            (
+                Some(Tenant::Plain { accounts, .. }),
+                AttachKind::Plain { greeting, accounts: new },
+            ) => {
+                accounts.clone_from(new);
                 (greeting.clone(), None)
             }
-            (Some(Tenant::Reliable(id)), AttachKind::Reliable { session, confirm_sync, .. }) => {
+            (
+                Some(Tenant::Reliable(id)),
+                AttachKind::Reliable { session, confirm_sync, accounts, .. },
+            ) => {
                 let is_other = matches!(session, SessionRequest::Named(name) if name != id);
                 let Some(known) = loaded.sessions.get_mut(id) else { return false };
                 if is_other {
@@ -185,6 +192,9 @@ impl PendingTable {
                 }
                 let need_full_sync = known.need_full_sync;
                 known.need_full_sync &= *confirm_sync;
+                if let Some(link) = &mut known.link {
+                    link.accounts.clone_from(accounts);
+                }
                 let cursor = known.window.floor();
                 let (user, session) = (user.clone(), id.clone());
                 (Push::AuthOk { user, session, need_full_sync, cursor }, Some(id.clone()))
@@ -206,9 +216,9 @@ impl PendingTable {
         moment: Moment,
     ) {
         let AttachRequest { connection, dialect, kind } = request;
-        let AttachKind::Plain { greeting } = kind else { return };
+        let AttachKind::Plain { greeting, accounts } = kind else { return };
         let Some(loaded) = self.loaded_mut(user) else { return };
-        let tenant = Tenant::Plain { dialect, since: moment.wall };
+        let tenant = Tenant::Plain { dialect, since: moment.wall, accounts };
         loaded.connections.insert(connection, tenant);
         self.outputs.push(Output::Say { connection, push: greeting });
         self.answer_attach(ticket, Attached::Attached { session: None });
@@ -244,14 +254,16 @@ impl PendingTable {
         request: AttachRequest,
         moment: Moment,
     ) {
-        let AttachKind::Reliable { offline, confirm_sync, .. } = request.kind else { return };
+        let AttachKind::Reliable { offline, confirm_sync, accounts, .. } = request.kind else {
+            return;
+        };
         let connection = request.connection;
         let owed_max = self.limits.owed_max;
         let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
         let (last_seq, pruned) = (loaded.last_seq, loaded.pruned);
         let Some(session) = loaded.sessions.get_mut(name) else { return };
 
-        let replaced = session.link.take().map(|link| link.connection);
+        let replaced = session.connection();
         let is_new_policy = offline.is_some_and(|policy| policy != session.policy);
         session.policy = offline.unwrap_or(session.policy);
         let is_behind = session.window.floor() < pruned || session.owed(last_seq) > owed_max;
@@ -262,7 +274,7 @@ impl PendingTable {
             }
         }
         session.need_full_sync = need_full_sync && confirm_sync;
-        session.link = Some(Link { connection, dialect: request.dialect });
+        session.link = Some(Link { connection, dialect: request.dialect, accounts });
         session.reading = None;
         session.look_at = None;
         let is_stale = moment.wall.0 - session.seen_at.0 > SEEN_WRITE_MS;
@@ -291,14 +303,22 @@ impl PendingTable {
         let ack_wait = self.limits.retry.ack_wait;
         let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
         let Some(session) = loaded.sessions.get_mut(name) else { return };
-        let Some(link) = session.link else { return };
+        let Some(connection) = session.connection() else { return };
         let mut events = Vec::new();
         for entry in session.window.resume(moment.now, ack_wait) {
-            self.traces.sent(entry.content.id, entry.trace, moment.wall);
-            events.push(Event::at(entry.seq, entry.content.clone()));
+            events.push((entry.trace, Event::at(entry.seq, entry.content.clone())));
         }
-        for event in events {
-            self.fan_out(user, event, vec![link.connection], SendKind::First);
+        // The token of this connection may be limited to other accounts than the last one's.
+        events.retain(|(trace, event)| {
+            let is_for = session.is_for(&event.content);
+            match event.seq {
+                Some(seq) if !is_for => drop(session.window.settle(seq)),
+                Some(_) | None => self.traces.sent(event.id(), *trace, moment.wall),
+            }
+            is_for
+        });
+        for (_, event) in events {
+            self.fan_out(user, event, None, vec![connection], SendKind::First);
         }
         self.pump(user, name);
         self.schedule(user, name);

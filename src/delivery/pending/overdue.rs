@@ -52,7 +52,7 @@ impl PendingTable {
         let retry = self.limits.retry;
         let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
         let Some(session) = loaded.sessions.get_mut(name) else { return };
-        let Some(link) = session.link else { return };
+        let Some(connection) = session.connection() else { return };
         let overdue = session.window.redeliver(moment.now, retry.ack_wait, retry.redeliveries_max);
         if overdue.exhausted {
             self.counts.gave_up += 1;
@@ -62,9 +62,12 @@ impl PendingTable {
         }
         let mut again = Vec::with_capacity(overdue.again.len());
         for entry in overdue.again {
-            if entry.content.is_expired(moment.wall) {
+            let is_expired = entry.content.is_expired(moment.wall);
+            if is_expired || !session.is_for(&entry.content) {
                 session.window.settle(entry.seq);
-                self.traces.dropped(entry.content.id, entry.trace, DropReason::Expired);
+                if is_expired {
+                    self.traces.dropped(entry.content.id, entry.trace, DropReason::Expired);
+                }
                 super::mark_dirty(&mut self.dirty, user, session);
                 continue;
             }
@@ -72,7 +75,7 @@ impl PendingTable {
             again.push(Event::at(entry.seq, entry.content));
         }
         for event in again {
-            self.fan_out(user, event, vec![link.connection], SendKind::Redelivery);
+            self.fan_out(user, event, None, vec![connection], SendKind::Redelivery);
         }
         self.pump(user, name);
     }

@@ -10,7 +10,10 @@ use crate::delivery::output::{Answer, Output};
 use crate::delivery::session::Session;
 use crate::delivery::user::{Tenant, User, Waiter};
 use crate::persistence::messages::{AppendEvent, AppendOutcome, StoreError, Ticket};
-use crate::protocol::{CloseCode, Event, EventContent, OfflinePolicy, Seq, SessionId, UserId};
+use crate::protocol::{
+    Audience, CloseCode, ConnectionId, Event, EventContent, NoteId, OfflinePolicy, Seq, SessionId,
+    UserId,
+};
 use crate::registry::messages::SendKind;
 
 /// An append that is not answered yet.
@@ -22,6 +25,7 @@ pub(super) struct PendingAppend {
     offline: u32,
     need_full_sync: Vec<SessionId>,
     wait_acked: Option<Duration>,
+    audience: Audience,
 }
 
 /// What becomes of one event for one session.
@@ -29,6 +33,7 @@ enum Fate {
     Send,
     Wait,
     Nothing,
+    NotForIt,
     TooManyOwed,
 }
 
@@ -44,7 +49,7 @@ impl PendingTable {
         loaded.touched = Some(moment.now);
         let (live, offline, need_full_sync) = count(loaded, &submission.content);
         if submission.ephemeral {
-            self.fan_out_ephemeral(ticket, &user, submission.content, (live, offline));
+            self.fan_out_ephemeral(ticket, submission, (live, offline));
             return;
         }
         loaded.asked += 1;
@@ -64,6 +69,7 @@ impl PendingTable {
             offline,
             need_full_sync,
             wait_acked: submission.wait_acked,
+            audience: submission.audience,
         };
         self.appends.insert(ticket, append);
     }
@@ -119,10 +125,10 @@ impl PendingTable {
     fn fan_out_ephemeral(
         &mut self,
         ticket: Ticket,
-        user: &UserId,
-        content: Arc<EventContent>,
+        submission: Submission,
         (live, offline): (u32, u32),
     ) {
+        let Submission { user, content, audience, .. } = submission;
         let receipt = Receipt {
             event_id: content.id,
             seq: None,
@@ -132,27 +138,39 @@ impl PendingTable {
             acked: None,
         };
         self.counts.published += 1;
-        if let Some(loaded) = self.loaded_mut(user) {
-            let excluded = content.exclude_session.as_ref();
-            let targets: Vec<_> = loaded
-                .connections
-                .iter()
-                .filter(|(_, tenant)| match tenant {
-                    Tenant::Plain { .. } => true,
-                    Tenant::Reliable(session) => Some(session) != excluded,
-                })
-                .map(|(connection, _)| *connection)
-                .collect();
-            self.fan_out(user, Event::ephemeral(content), targets, SendKind::First);
+        if let Some(loaded) = self.loaded_mut(&user) {
+            let plain = plain_targets(loaded, &content, &audience);
+            let sessions = loaded.sessions.values().filter(|session| session.is_for(&content));
+            let sessions: Vec<_> = sessions.filter_map(|session| session.connection()).collect();
+            let event = Event::ephemeral(content);
+            self.fan_out_to(&user, event, &audience, (plain, sessions));
         }
         self.outputs.push(Output::Answer(ticket, Answer::Published(Ok(receipt))));
+    }
+
+    /// Hands an event to plain connections, of which a room may keep some out, and to those of
+    /// sessions, which it does not concern.
+    fn fan_out_to(
+        &mut self,
+        user: &UserId,
+        event: Event,
+        audience: &Audience,
+        (mut plain, mut sessions): (Vec<ConnectionId>, Vec<ConnectionId>),
+    ) {
+        if let Some(room) = &audience.room {
+            let plain = std::mem::take(&mut plain);
+            self.fan_out(user, event.clone(), Some(room.clone()), plain, SendKind::First);
+        }
+        sessions.append(&mut plain);
+        self.fan_out(user, event, None, sessions, SendKind::First);
     }
 
     pub(super) fn fan_out(
         &mut self,
         user: &UserId,
         event: Event,
-        targets: Vec<crate::protocol::ConnectionId>,
+        room: Option<NoteId>,
+        targets: Vec<ConnectionId>,
         kind: SendKind,
     ) {
         if targets.is_empty() {
@@ -162,7 +180,7 @@ impl PendingTable {
             SendKind::First => self.counts.delivered += targets.len() as u64,
             SendKind::Redelivery => self.counts.redelivered += targets.len() as u64,
         }
-        self.outputs.push(Output::FanOut { user: user.clone(), event, targets, kind });
+        self.outputs.push(Output::FanOut { user: user.clone(), event, room, targets, kind });
     }
 
     /// Puts a durable event in flight for every session that can take it now.
@@ -171,16 +189,12 @@ impl PendingTable {
         let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
         loaded.last_seq = loaded.last_seq.max(seq);
         let ack_wait = self.limits.retry.ack_wait;
-        let mut targets = Vec::with_capacity(loaded.connections.len());
-        for tenant in loaded.connections.iter() {
-            if let (connection, Tenant::Plain { .. }) = tenant {
-                targets.push(*connection);
-            }
-        }
+        let plain = plain_targets(loaded, &append.content, &append.audience);
+        let mut targets = Vec::with_capacity(loaded.sessions.len() + plain.len());
         let mut overflowed = Vec::new();
         for session in loaded.sessions.values_mut() {
             let is_marked = append.need_full_sync.contains(&session.id);
-            if let (true, Some(_)) = (is_marked, session.link) {
+            if is_marked && session.link.is_some() {
                 // It came back while the mark was being written; the event is simply owed.
                 let (user, record) = (user.clone(), session.record());
                 self.outputs.push(Output::SaveSession { user, record });
@@ -199,7 +213,7 @@ impl PendingTable {
                     self.traces.sent(id, trace, moment.wall);
                     let content = Arc::clone(&append.content);
                     session.window.offer(seq, content, moment.now + ack_wait, trace);
-                    targets.extend(session.link.map(|link| link.connection));
+                    targets.extend(session.connection());
                 }
                 Fate::Wait => {
                     let is_lost = session.link.is_none()
@@ -210,6 +224,13 @@ impl PendingTable {
                     }
                 }
                 Fate::Nothing => {}
+                // Settled at once if it is up to there, else when the log is read up to it.
+                Fate::NotForIt => {
+                    if session.window.next() == seq {
+                        session.window.skip(seq);
+                        mark_dirty(&mut self.dirty, user, session);
+                    }
+                }
                 Fate::TooManyOwed => overflowed.push(session.id.clone()),
             }
             if session.scheduled.is_none()
@@ -219,22 +240,10 @@ impl PendingTable {
                 self.due.push(due_at, Due::Session(user.clone(), session.id.clone()));
             }
         }
-        self.skip_excluded(user, &append.content, seq);
         let event = Event::at(seq, Arc::clone(&append.content));
-        self.fan_out(user, event, targets, SendKind::First);
+        self.fan_out_to(user, event, &append.audience, (plain, targets));
         for session in overflowed {
             self.overflow(user, &session);
-        }
-    }
-
-    /// Settles an event for the session that must not get it, if it is up to there.
-    fn skip_excluded(&mut self, user: &UserId, content: &EventContent, seq: Seq) {
-        let Some(excluded) = &content.exclude_session else { return };
-        let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
-        let Some(session) = loaded.sessions.get_mut(excluded) else { return };
-        if session.window.next() == seq {
-            session.window.skip(seq);
-            mark_dirty(&mut self.dirty, user, session);
         }
     }
 
@@ -251,11 +260,11 @@ impl PendingTable {
             self.traces.dropped(entry.content.id, entry.trace, DropReason::TooManyOwed);
         }
         let record = known.record();
-        let link = known.link;
+        let connection = known.connection();
         log::info!("{session:?} of {user:?} is owed more than is kept: full sync");
         self.outputs.push(Output::SaveSession { user: user.clone(), record });
-        if let Some(link) = link {
-            self.disconnect(user, link.connection, CloseCode::TooSlow);
+        if let Some(connection) = connection {
+            self.disconnect(user, connection, CloseCode::TooSlow);
         }
     }
 
@@ -313,8 +322,27 @@ fn count(user: &User, content: &EventContent) -> (u32, u32, Vec<SessionId>) {
             need_full_sync.push(session.id.clone());
         }
     }
-    let plain = user.connections.values().filter(|tenant| matches!(tenant, Tenant::Plain { .. }));
+    let plain = user.connections.values().filter(|tenant| takes(tenant, content));
     (live + plain.count() as u32, offline, need_full_sync)
+}
+
+/// Whether it is a plain connection that an event concerns.
+fn takes(tenant: &Tenant, content: &EventContent) -> bool {
+    match tenant {
+        Tenant::Plain { accounts, .. } => accounts.take(content),
+        Tenant::Reliable(_) => false,
+    }
+}
+
+/// The plain connections an event is for, apart from who is in its room.
+fn plain_targets(user: &User, content: &EventContent, audience: &Audience) -> Vec<ConnectionId> {
+    user.connections
+        .iter()
+        .filter(|(connection, tenant)| {
+            takes(tenant, content) && audience.except != Some(**connection)
+        })
+        .map(|(connection, _)| *connection)
+        .collect()
 }
 
 fn fate(session: &Session, content: &EventContent, seq: Seq, limits: &super::Limits) -> Fate {
@@ -322,7 +350,7 @@ fn fate(session: &Session, content: &EventContent, seq: Seq, limits: &super::Lim
         return Fate::Nothing;
     }
     if !session.is_for(content) {
-        return Fate::Nothing;
+        return Fate::NotForIt;
     }
     let can_take = session.link.is_some()
         && session.reading.is_none()

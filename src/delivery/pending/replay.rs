@@ -85,7 +85,7 @@ impl PendingTable {
             return;
         }
         session.reading = None;
-        let Some(link) = session.link else { return };
+        let Some(connection) = session.connection() else { return };
         let events = match result {
             Ok(events) => events,
             Err(error) => {
@@ -107,7 +107,7 @@ impl PendingTable {
         let before = session.window.next();
         let taken = self.take_events(user, name, events, moment);
         for event in taken {
-            self.fan_out(user, event, vec![link.connection], SendKind::First);
+            self.fan_out(user, event, None, vec![connection], SendKind::First);
         }
         // An event too large for what is free waits for an ack, not for another look at the log.
         let has_moved = self

@@ -14,8 +14,8 @@ use crate::clock;
 use crate::config::OnExpiry;
 use crate::delivery::messages::{Attach, AttachKind, Attached};
 use crate::protocol::{
-    AuthRefusal, AuthRequest, ClientError, CloseCode, OfflinePolicy, Push, SessionId,
-    SessionRequest, UserId,
+    Accounts, AuthRefusal, AuthRequest, ClientError, CloseCode, OfflinePolicy, Push, SessionId,
+    SessionRequest,
 };
 use crate::registry::Worker;
 
@@ -62,7 +62,7 @@ impl WsSession {
                 connection,
                 registry: orders,
                 dialect,
-                kind: kind(request, &identity.user),
+                kind: kind(request, &identity),
                 reply,
             };
             let attached = attach_to(&worker, attach, attached).await;
@@ -144,11 +144,14 @@ async fn attach_to(
     }
 }
 
-fn kind(request: AuthRequest, user: &UserId) -> AttachKind {
+fn kind(request: AuthRequest, identity: &Identity) -> AttachKind {
+    let user = &identity.user;
+    let accounts = Accounts::new(identity.accounts.as_deref());
     match request.session {
         SessionRequest::Plain => {
             let secret = session_secret(&request.token, user, clock::wall());
-            AttachKind::Plain { greeting: Push::AuthSuccess { user: user.clone(), secret } }
+            let greeting = Push::AuthSuccess { user: user.clone(), secret };
+            AttachKind::Plain { greeting, accounts }
         }
         session @ (SessionRequest::New | SessionRequest::Named(_)) => AttachKind::Reliable {
             session,
@@ -156,6 +159,7 @@ fn kind(request: AuthRequest, user: &UserId) -> AttachKind {
             offline: request.offline,
             offline_default: OfflinePolicy::FullSync,
             confirm_sync: request.confirm_sync,
+            accounts,
         },
     }
 }

@@ -48,7 +48,7 @@ impl World {
         self.performed += 1;
         assert!(self.performed < 100_000, "it runs away: {output:?}");
         match output {
-            Output::FanOut { user, event, targets, kind } => {
+            Output::FanOut { user, event, targets, kind, .. } => {
                 assert!(!targets.is_empty());
                 for target in targets {
                     let owner = self.owners[&target];

@@ -8,7 +8,8 @@ use staffetta::delivery::pending::{AttachRequest, PendingTable};
 use staffetta::dialect::DialectKind;
 use staffetta::persistence::messages::DuplicateKey;
 use staffetta::protocol::{
-    Ack, ConnectionId, EventContent, EventId, NewEvent, Push, SessionId, SessionRequest, UserId,
+    Accounts, Ack, Audience, ConnectionId, EventContent, EventId, NewEvent, Push, SessionId,
+    SessionRequest, UserId,
 };
 use uuid::Uuid;
 
@@ -58,6 +59,7 @@ impl World {
             duplicate,
             ephemeral: self.random.chance(5),
             wait_acked: self.random.chance(20).then_some(Duration::from_secs(5)),
+            audience: Audience::default(),
         };
         if matches!(submission.duplicate, DuplicateKey::EventId { .. }) && !submission.ephemeral {
             self.again.push((user, submission.clone()));
@@ -121,6 +123,7 @@ impl World {
             let secret = String::new();
             AttachKind::Plain {
                 greeting: Push::AuthSuccess { user: self.users[user].clone(), secret },
+                accounts: Accounts::default(),
             }
         } else {
             AttachKind::Reliable {
@@ -132,6 +135,7 @@ impl World {
                 offline: Some(client.policy),
                 offline_default: client.policy,
                 confirm_sync: client.confirms,
+                accounts: Accounts::default(),
             }
         };
         self.owners.insert(connection, index);
