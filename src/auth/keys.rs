@@ -27,8 +27,9 @@ pub(super) struct Key {
     pub(super) key: DecodingKey,
 }
 
-/// Names the cryptography this process uses; without it the first token would end the process.
-pub(super) fn install_provider() {
+/// Names the cryptography this process uses; without it the first token, or the first TLS
+/// connection, would end the process. Starting a hub does this too.
+pub fn install_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // A host that installed its own before us keeps it.

@@ -21,6 +21,7 @@ pub use self::api_keys::{ApiKey, ApiKeys};
 pub use self::authorize::{Authorize, EveryoneMay};
 pub use self::caller::{Caller, Callers};
 pub use self::envelope::session_secret;
+pub use self::keys::install_provider;
 pub use self::secret::{Secret, SecretOrigin};
 pub use self::sign::sign;
 pub use self::verifier::JwtVerifier;

@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use staffetta::auth::install_provider;
 use staffetta::config::{Config, Settings, Sources};
 use staffetta::persistence::{migrate, migrate_down};
 use staffetta::server;
@@ -77,6 +78,7 @@ enum Command {
 
 /// Does what was asked.
 pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    install_provider();
     let settings = args.settings.load()?;
     let config = &settings.config;
     match args.command.unwrap_or(Command::Serve) {
@@ -105,7 +107,7 @@ impl SettingsArgs {
         {
             flags.extend(value.clone().map(|value| (key.to_owned(), value)));
         }
-        let environment = std::env::vars().collect();
+        let environment = environment()?;
         Ok(Config::load(&Sources { file: self.file()?, environment, flags })?)
     }
 
@@ -117,6 +119,20 @@ impl SettingsArgs {
             Err(error) => Err(format!("{}: {error}", path.display())),
         }
     }
+}
+
+/// The environment. Variables of others may be whatever they like.
+fn environment() -> Result<Vec<(String, String)>, String> {
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => variables.push((name, value)),
+            Err(_) if name.starts_with("STAFFETTA_") => return Err(format!("{name} is not UTF-8")),
+            Err(_) => {}
+        }
+    }
+    Ok(variables)
 }
 
 fn report(what: &str, names: &[String]) -> Result<(), Box<dyn Error>> {

@@ -51,7 +51,7 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "SESSION")]
     exclude_session: Option<String>,
     /// Waits until every live session acked, at most this long.
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     wait_acked: Option<u64>,
 }
 

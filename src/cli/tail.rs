@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use staffetta::config::Config;
 use tokio::time::{Instant, sleep, timeout_at};
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use self::follower::{Ending, Follower, Step};
 use self::state::StateFile;
@@ -60,10 +60,10 @@ pub(super) struct TailArgs {
     #[arg(long)]
     no_ack: bool,
     /// Waits this long before each ack, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 0)]
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
     ack_delay_ms: u64,
     /// Ends after this many events.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 }
 
@@ -120,6 +120,8 @@ async fn follow(
 ) -> Result<Next, Box<dyn Error>> {
     let mut socket = match tokio_tungstenite::connect_async(url).await {
         Ok((socket, _)) => socket,
+        // It will be as wrong the next time.
+        Err(WsError::Url(error)) => return Err(format!("{url}: {error}").into()),
         Err(error) => {
             complain(&format!("{url}: {error}"));
             return Ok(Next::ComeBack { after: None });
