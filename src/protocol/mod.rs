@@ -11,6 +11,7 @@ mod ids;
 mod position;
 mod push;
 mod session;
+mod signed;
 
 pub use self::audience::{Accounts, Audience};
 pub use self::close::{CloseCode, ReconnectAdvice};
@@ -21,3 +22,4 @@ pub use self::ids::{ConnectionId, EventId, IdError, NoteId, SessionId, Slot, Use
 pub use self::position::{Seq, Timestamp};
 pub use self::push::{AuthRefusal, Push};
 pub use self::session::{OfflinePolicy, SessionRecord};
+pub use self::signed::SignedFrame;
