@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod http;
 mod hub;
 pub mod metrics;
+pub mod notes;
 pub mod persistence;
 pub mod protocol;
 pub mod registry;

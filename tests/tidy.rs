@@ -19,6 +19,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/delivery/trace.rs", PURE),
     ("src/delivery/output.rs", PURE),
     ("src/delivery/pending", PURE),
+    ("src/notes/", PURE),
+    ("src/notes/", &["tokio", "actix", "jsonwebtoken", "crate::persistence"]),
     ("src/registry/sessions.rs", PURE),
     ("src/ws/heartbeat.rs", PURE),
     ("src/ws/rate.rs", PURE),
