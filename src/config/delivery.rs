@@ -52,6 +52,8 @@ pub struct RetentionConfig {
     pub owed_events_max: u64,
     /// A session nobody used this long is forgotten, in seconds.
     pub sessions_age_s: u64,
+    /// What a deleted note leaves behind is forgotten after this long, in seconds.
+    pub tombstones_age_s: u64,
     /// How often the log is pruned, in milliseconds.
     pub prune_interval_ms: u64,
     /// Events pruned in one transaction at most.
@@ -64,6 +66,7 @@ impl Default for RetentionConfig {
             events_age_s: 7 * 86_400,
             owed_events_max: 10_000,
             sessions_age_s: 90 * 86_400,
+            tombstones_age_s: 90 * 86_400,
             prune_interval_ms: 60_000,
             prune_step_max: 500,
         }

@@ -7,6 +7,7 @@ mod auth;
 mod delivery;
 mod limits;
 mod load;
+mod notes;
 mod server;
 mod validate;
 
@@ -16,6 +17,7 @@ pub use self::auth::{ApiKeyConfig, AuthConfig, KeyAlgorithm, KeyConfig, OnExpiry
 pub use self::delivery::{DeliveryConfig, RetentionConfig};
 pub use self::limits::{LimitsConfig, WsConfig};
 pub use self::load::{ConfigError, Origin, Settings, Sources};
+pub use self::notes::NotesConfig;
 pub use self::server::{DatabaseConfig, PublishConfig, ServerConfig, Synchronous};
 
 /// The whole configuration.
@@ -38,4 +40,6 @@ pub struct Config {
     pub ws: WsConfig,
     /// What a publisher may send.
     pub publish: PublishConfig,
+    /// What a note may hold and how clients write it.
+    pub notes: NotesConfig,
 }

@@ -53,8 +53,9 @@ type Bound = (&'static str, &'static str, u64, u64, u64);
 fn bounds(config: &Config) -> Vec<Bound> {
     const YEAR_S: u64 = 366 * 86_400;
     const DAY_MS: u64 = 86_400_000;
+    const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
-    let Config { server, database, auth, delivery, retention, limits, ws, publish } = config;
+    let Config { server, database, auth, delivery, retention, limits, ws, publish, notes } = config;
     vec![
         ("server", "workers", server.workers as u64, 0, 1_024),
         ("server", "connections_max", server.connections_max as u64, 1, 10_000_000),
@@ -78,6 +79,7 @@ fn bounds(config: &Config) -> Vec<Bound> {
         ("retention", "events_age_s", retention.events_age_s, 1, 100 * YEAR_S),
         ("retention", "owed_events_max", retention.owed_events_max, 1, 1_000_000_000),
         ("retention", "sessions_age_s", retention.sessions_age_s, 1, 100 * YEAR_S),
+        ("retention", "tombstones_age_s", retention.tombstones_age_s, 1, 100 * YEAR_S),
         ("retention", "prune_interval_ms", retention.prune_interval_ms, 10, DAY_MS),
         ("retention", "prune_step_max", u64::from(retention.prune_step_max), 1, 100_000),
         ("limits", "message_bytes_max", limits.message_bytes_max as u64, 1_024, GIB),
@@ -99,6 +101,8 @@ fn bounds(config: &Config) -> Vec<Bound> {
         ("publish", "data_bytes_max", publish.data_bytes_max as u64, 1, GIB),
         ("publish", "batch_events_max", publish.batch_events_max as u64, 1, 100_000),
         ("publish", "wait_ms_max", publish.wait_ms_max, 1, 3_600_000),
+        ("notes", "note_bytes_max", notes.note_bytes_max as u64, 1_024, 64 * MIB),
+        ("notes", "page_limit_max", notes.page_limit_max as u64, 1, 10_000),
     ]
 }
 
