@@ -6,6 +6,7 @@
 //! [`Readers`].
 
 mod answers;
+mod notes;
 mod reads;
 
 use std::time::{Duration, Instant};
@@ -18,8 +19,8 @@ use super::events::LastSeqs;
 use super::group::{self, Write};
 use super::messages::{
     Append, BroadcastProgress, ClaimSession, DeleteSessions, Flush, LoadUser, LogPruned,
-    NextBroadcast, ObservePruning, PersistencePort, SaveFloors, SaveSessions, StartBroadcast,
-    StoreError, Waiting,
+    NextBroadcast, ObservePruning, PersistencePort, SaveFloors, SaveSessions, SettleNotes,
+    ShareNote, StartBroadcast, StoreError, UnshareNote, Waiting, WriteNote,
 };
 use super::readers::Readers;
 use super::{broadcasts, events, sessions};
@@ -253,7 +254,10 @@ impl Persistence {
         match self.prune() {
             Ok(0) => {
                 if self.pruned > 0 {
-                    log::info!("pruned {} events and sessions past their age", self.pruned);
+                    log::info!(
+                        "pruned {} events, sessions and tombstones past their age",
+                        self.pruned
+                    );
                 }
                 self.is_pruning = false;
             }
@@ -274,11 +278,13 @@ impl Persistence {
         let step_max = self.retention.prune_step_max;
         let events_before = now.minus_ms(self.retention.events_age_s.saturating_mul(1_000));
         let sessions_before = now.minus_ms(self.retention.sessions_age_s.saturating_mul(1_000));
+        let tombstones_before = now.minus_ms(self.retention.tombstones_age_s.saturating_mul(1_000));
         let connection = open(&self.opener, &mut self.connection)?;
         let (removed, users) = in_transaction(connection, |connection| {
             let (mut removed, users) = events::prune(events_before, step_max, connection)?;
             removed += sessions::prune(sessions_before, step_max, connection)?;
             removed += broadcasts::prune(events_before, connection)?;
+            removed += super::notes::prune(tombstones_before, events_before, step_max, connection)?;
             Ok((removed, users))
         })?;
         if !users.is_empty() {
@@ -324,6 +330,7 @@ fn port(addr: &Addr<Persistence>, waiting: Waiting) -> PersistencePort {
         broadcast_progress: addr.clone().recipient(),
         flush: addr.clone().recipient(),
         observe_pruning: addr.clone().recipient(),
+        notes: notes::port(addr),
         waiting,
     }
 }
@@ -357,6 +364,10 @@ collect!(DeleteSessions => |delete| Job::Write(Write::DeleteSessions(delete)));
 collect!(ClaimSession => |claim| Job::Write(Write::Claim(claim)));
 collect!(StartBroadcast => |start| Job::Write(Write::StartBroadcast(start)));
 collect!(BroadcastProgress => |progress| Job::Write(Write::BroadcastProgress(progress)));
+collect!(WriteNote => |write| Job::Write(Write::Note(write)));
+collect!(ShareNote => |share| Job::Write(Write::ShareNote(share)));
+collect!(UnshareNote => |unshare| Job::Write(Write::UnshareNote(unshare)));
+collect!(SettleNotes => |settle| Job::Write(Write::SettleNotes(settle)));
 collect!(LoadUser => Job::Load);
 collect!(NextBroadcast => Job::NextBroadcast);
 collect!(Flush => Job::Flush);

@@ -10,9 +10,11 @@ use super::connection::{StoreConnection, in_transaction};
 use super::events::{self, LastSeqs};
 use super::messages::{
     Append, AppendEvent, AppendOutcome, BroadcastOutcome, BroadcastProgress, Claim, ClaimSession,
-    DeleteSessions, SaveFloors, SaveSessions, StartBroadcast, StoreError,
+    DeleteSessions, SaveFloors, SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError,
+    UnshareNote, WriteNote,
 };
-use super::{broadcasts, sessions};
+use super::{broadcasts, notes, sessions};
+use crate::notes::{NoteChange, NoteError, Shared};
 
 /// One write that was asked for.
 #[derive(Debug)]
@@ -24,19 +26,27 @@ pub(super) enum Write {
     Claim(ClaimSession),
     StartBroadcast(StartBroadcast),
     BroadcastProgress(BroadcastProgress),
+    Note(WriteNote),
+    ShareNote(ShareNote),
+    UnshareNote(UnshareNote),
+    SettleNotes(SettleNotes),
 }
 
 impl Write {
-    /// How many events it appends.
+    /// How many events it appends; a change of a note keeps one.
     pub(super) fn events(&self) -> usize {
         match self {
             Write::Append(append) => append.events.len(),
+            Write::Note(_) => 1,
             Write::SaveSessions(_)
             | Write::SaveFloors(_)
             | Write::DeleteSessions(_)
             | Write::Claim(_)
             | Write::StartBroadcast(_)
-            | Write::BroadcastProgress(_) => 0,
+            | Write::BroadcastProgress(_)
+            | Write::ShareNote(_)
+            | Write::UnshareNote(_)
+            | Write::SettleNotes(_) => 0,
         }
     }
 }
@@ -47,6 +57,9 @@ pub(super) struct Outcomes {
     pub(super) appends: VecDeque<AppendOutcome>,
     pub(super) claims: VecDeque<Claim>,
     pub(super) broadcasts: VecDeque<BroadcastOutcome>,
+    pub(super) notes: VecDeque<Result<NoteChange, NoteError>>,
+    pub(super) shares: VecDeque<Result<Shared, NoteError>>,
+    pub(super) unshares: VecDeque<bool>,
 }
 
 /// Writes a group.
@@ -108,6 +121,14 @@ fn write_all(
             Write::BroadcastProgress(progress) => {
                 broadcasts::progress(progress.event, progress.done.as_ref(), connection)?;
             }
+            Write::Note(note) => outcomes.notes.push_back(notes::write(note, connection)?),
+            Write::ShareNote(share) => {
+                outcomes.shares.push_back(notes::share(share, connection)?);
+            }
+            Write::UnshareNote(UnshareNote { id, member, .. }) => {
+                outcomes.unshares.push_back(notes::unshare(id, member, connection)?);
+            }
+            Write::SettleNotes(SettleNotes(events)) => notes::settle(events, connection)?,
         }
     }
     outcomes.appends.extend(events::append(&batch, last, connection)?);

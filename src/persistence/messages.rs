@@ -4,6 +4,7 @@
 //! `reply` recipient once the transaction is durable, or failed.
 
 mod broadcast;
+mod notes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,10 @@ use crate::protocol::{
 
 pub use self::broadcast::{
     BroadcastOutcome, BroadcastPart, BroadcastProgress, NextBroadcast, StartBroadcast,
+};
+pub use self::notes::{
+    ListNotes, NoteReply, NoteWrite, NotesPort, ReadMembers, ReadNote, ReadUnsettled, SettleNotes,
+    ShareNote, UnshareNote, WriteNote,
 };
 
 /// Why the store did not do what was asked. Nothing of it was written.
@@ -342,10 +347,11 @@ pub struct PersistencePort {
     pub broadcast_progress: Recipient<BroadcastProgress>,
     pub flush: Recipient<Flush>,
     pub observe_pruning: Recipient<ObservePruning>,
+    pub notes: NotesPort,
     pub waiting: Waiting,
 }
 
-/// How many events wait to be stored. Whoever appends asks first; Persistence takes them off
+/// How many events and changes of notes wait to be stored. Whoever writes asks first; Persistence takes them off
 /// when it answers.
 #[derive(Clone, Debug)]
 pub struct Waiting {

@@ -1,4 +1,4 @@
-//! The log, the sessions and their database.
+//! The log, the sessions, the notes and their database.
 //!
 //! Diesel lives here and nowhere else. One thread writes, in groups; others read.
 
@@ -8,13 +8,16 @@ mod connection;
 mod events;
 mod group;
 pub mod messages;
+mod notes;
 mod readers;
 mod rows;
 mod schema;
 mod sessions;
+mod stored_notes;
 
 pub use self::actor::{Persistence, PersistenceHandle};
 pub use self::connection::{StoreSetupError, migrate, migrate_down};
+pub use self::stored_notes::StoredNotes;
 
 #[cfg(test)]
 mod tests;

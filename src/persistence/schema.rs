@@ -60,3 +60,40 @@ diesel::table! {
         finished -> Integer,
     }
 }
+
+diesel::table! {
+    notes (note_id) {
+        note_id -> Text,
+        owner_id -> Text,
+        version -> BigInt,
+        fields -> Text,
+        field_versions -> Text,
+        bytes -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        deleted_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    note_members (note_id, user_id) {
+        note_id -> Text,
+        user_id -> Text,
+        role -> Text,
+        added_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    note_events (event_id) {
+        event_id -> Text,
+        note_id -> Text,
+        version -> BigInt,
+        kind -> Text,
+        data -> Text,
+        owner_id -> Text,
+        recipients -> Text,
+        exclude_session -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}

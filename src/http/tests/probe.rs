@@ -102,6 +102,8 @@ macro_rules! never_asked {
 never_asked!(Attach, Detach, Unreachable, Acks, SyncComplete, FlushFloors);
 never_asked!(Append, SaveSessions, SaveFloors, DeleteSessions, ClaimSession, LoadUser, ReadLog);
 never_asked!(NextBroadcast, BroadcastProgress, Flush, ObservePruning);
+never_asked!(WriteNote, ShareNote, UnshareNote, SettleNotes);
+never_asked!(ReadNote, ListNotes, ReadMembers, ReadUnsettled);
 
 /// Messages that are answered from the script.
 macro_rules! answered {
@@ -206,6 +208,16 @@ fn persistence_port(addr: &Addr<Probe>) -> PersistencePort {
         broadcast_progress: addr.clone().recipient(),
         flush: addr.clone().recipient(),
         observe_pruning: addr.clone().recipient(),
+        notes: NotesPort {
+            write: addr.clone().recipient(),
+            share: addr.clone().recipient(),
+            unshare: addr.clone().recipient(),
+            settle: addr.clone().recipient(),
+            read: addr.clone().recipient(),
+            list: addr.clone().recipient(),
+            members: addr.clone().recipient(),
+            unsettled: addr.clone().recipient(),
+        },
         waiting: Waiting::new(16),
     }
 }

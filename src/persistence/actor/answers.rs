@@ -55,7 +55,23 @@ pub(super) fn answer(
                 let result = failed.clone().map_or(Ok(()), Err);
                 let _ = progress.reply.send(result);
             }
-            Write::SaveSessions(_) | Write::SaveFloors(_) | Write::DeleteSessions(_) => {
+            Write::Note(note) => {
+                waiting.leave(1);
+                let result = outcomes.notes.pop_front();
+                let _ = note.reply.send(result.unwrap_or_else(|| Err(lost().into())));
+            }
+            Write::ShareNote(share) => {
+                let result = outcomes.shares.pop_front();
+                let _ = share.reply.send(result.unwrap_or_else(|| Err(lost().into())));
+            }
+            Write::UnshareNote(unshare) => {
+                let result = outcomes.unshares.pop_front();
+                let _ = unshare.reply.send(result.ok_or_else(|| lost().into()));
+            }
+            Write::SaveSessions(_)
+            | Write::SaveFloors(_)
+            | Write::DeleteSessions(_)
+            | Write::SettleNotes(_) => {
                 if failed.is_some() {
                     kept.push(write);
                 }

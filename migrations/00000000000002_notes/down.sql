@@ -1,0 +1,3 @@
+DROP TABLE note_events;
+DROP TABLE note_members;
+DROP TABLE notes;
