@@ -1,12 +1,14 @@
 //! Notes in the hub's own store, on SQLite and on Postgres.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::config::NotesConfig;
 use crate::notes::{
     Access, Author, NewNote, NoteChange, NoteCursor, NoteEdit, NoteError, NoteFields, NotePage,
-    NoteQuery, NoteStore, Role,
+    NoteQuery, NoteStore, Role, Standing,
 };
 use crate::protocol::NoteId;
 
@@ -337,5 +339,122 @@ async fn a_full_queue_and_a_stopped_store_are_said_so() {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap();
+    }
+}
+
+/// One step of a script: who does what to which of two notes.
+#[derive(Clone, Debug)]
+enum Step {
+    Create(u8, u8, Value),
+    Update(u8, u8, Value, Option<i64>),
+    Delete(u8, u8),
+    Share(u8, u8, bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let fields = || (0..3u8, 0..3u8).prop_map(|(name, value)| json!({format!("f{name}"): value}));
+    let who = || (0..2u8, 0..3u8);
+    prop_oneof![
+        (who(), fields()).prop_map(|((id, user), fields)| Step::Create(id, user, fields)),
+        (who(), fields(), prop::option::of(0..5i64))
+            .prop_map(|((id, user), fields, base)| Step::Update(id, user, fields, base)),
+        who().prop_map(|(id, user)| Step::Delete(id, user)),
+        (who(), any::<bool>()).prop_map(|((id, user), writes)| Step::Share(id, user, writes)),
+    ]
+}
+
+/// What the rules make of a step on notes in memory.
+fn expected(
+    step: &Step,
+    standing: &mut BTreeMap<u8, Standing>,
+    event: EventId,
+    now: i64,
+) -> Result<NoteChange, NoteError> {
+    let (id, change) = match step {
+        Step::Create(id, who, json) => {
+            let new = new(&id.to_string(), &who.to_string(), json.clone(), now);
+            (id, crate::notes::create(standing.get(id), &new, event, 1_000))
+        }
+        Step::Update(id, who, json, base) => {
+            let edit = edit(&id.to_string(), &who.to_string(), json.clone(), *base, now);
+            (id, crate::notes::update(standing.get(id), &edit, event, 1_000))
+        }
+        Step::Delete(id, who) => {
+            let by = by(&who.to_string());
+            (id, crate::notes::delete(standing.get(id), &by, event, Timestamp(now)))
+        }
+        Step::Share(id, who, writes) => {
+            let Some(standing) = standing.get_mut(id) else { return Err(NoteError::NotFound) };
+            let member = user(&who.to_string());
+            if standing.note.is_tombstone() {
+                return Err(NoteError::NotFound);
+            }
+            if standing.note.owner != member {
+                standing.members.retain(|(known, _)| *known != member);
+                standing.members.push((member, role(*writes)));
+                standing.members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            }
+            let note = standing.note.clone();
+            return Ok(NoteChange { note, conflicts: BTreeMap::new(), event: None });
+        }
+    };
+    let change = change?;
+    let members = standing.remove(id).map(|standing| standing.members).unwrap_or_default();
+    standing.insert(*id, Standing { note: change.note.clone(), members });
+    Ok(change)
+}
+
+fn role(writes: bool) -> Role {
+    if writes { Role::Write } else { Role::Read }
+}
+
+async fn done(step: &Step, notes: &StoredNotes, now: i64) -> Result<NoteChange, NoteError> {
+    match step {
+        Step::Create(id, who, json) => {
+            notes.create(new(&id.to_string(), &who.to_string(), json.clone(), now)).await
+        }
+        Step::Update(id, who, json, base) => {
+            let edit = edit(&id.to_string(), &who.to_string(), json.clone(), *base, now);
+            notes.update(edit).await
+        }
+        Step::Delete(id, who) => {
+            notes.delete(note(&id.to_string()), by(&who.to_string()), Timestamp(now)).await
+        }
+        Step::Share(id, who, writes) => {
+            let (id, member) = (note(&id.to_string()), user(&who.to_string()));
+            let shared = notes.share(id, member, role(*writes), Timestamp(now)).await?;
+            Ok(NoteChange { note: shared.note, conflicts: BTreeMap::new(), event: None })
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Any script of changes, against the rules on notes in memory.
+    #[test]
+    fn any_script_of_changes_matches_the_rules(script in prop::collection::vec(step(), 1..30)) {
+        actix_web::rt::System::new().block_on(async {
+            for fixture in fixtures().await {
+                let notes = fixture.notes();
+                let mut standing = BTreeMap::new();
+                let mut told = Vec::new();
+                for (now, step) in script.iter().enumerate() {
+                    let now = now as i64;
+                    let done = done(step, &notes, now).await;
+                    let event = done.as_ref().ok().and_then(|change| change.event.clone());
+                    let id = event.as_ref().map_or(EventId(Uuid::nil()), |event| event.id);
+                    assert_eq!(done, expected(step, &mut standing, id, now), "{step:?}");
+                    told.extend(event);
+                }
+                assert_eq!(notes.unsettled(100).await.unwrap(), told);
+                for (id, standing) in standing {
+                    let found = notes.read(note(&id.to_string()), standing.note.owner.clone()).await;
+                    let alive = Some(standing.note).filter(|note| !note.is_tombstone());
+                    assert_eq!(found.ok().map(|found| found.note), alive);
+                }
+                fixture.handle.stop().await;
+            }
+        });
     }
 }
