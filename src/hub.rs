@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::auth::{
     ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, JwtVerifier, TokenVerifier,
 };
+use crate::commands::CommandHandler;
 use crate::config::Config;
 use crate::delivery::actor::{self as delivery_actor, ReliableDelivery};
 use crate::delivery::messages::{DeliveryPorts, FlushFloors, PublishError, Receipt};
@@ -51,6 +52,7 @@ pub struct HubBuilder {
     api_key: Option<String>,
     verifier: Option<Arc<dyn TokenVerifier>>,
     authorize: Option<Arc<dyn Authorize>>,
+    commands: Option<Arc<dyn CommandHandler>>,
 }
 
 impl HubBuilder {
@@ -79,6 +81,13 @@ impl HubBuilder {
     #[must_use]
     pub fn authorize(mut self, authorize: impl Authorize) -> Self {
         self.authorize = Some(Arc::new(authorize));
+        self
+    }
+
+    /// With the host's answer to the commands of `/updates` clients.
+    #[must_use]
+    pub fn commands(mut self, handler: impl CommandHandler) -> Self {
+        self.commands = Some(Arc::new(handler));
         self
     }
 
@@ -126,6 +135,7 @@ impl HubBuilder {
             config,
             verifier,
             authorize,
+            commands: self.commands,
             publisher,
             ports,
             persistence,
@@ -168,6 +178,7 @@ struct Inner {
     config: Arc<Config>,
     verifier: Arc<dyn TokenVerifier>,
     authorize: Arc<dyn Authorize>,
+    commands: Option<Arc<dyn CommandHandler>>,
     publisher: Publisher,
     ports: DeliveryPorts,
     persistence: PersistenceHandle,
@@ -192,7 +203,7 @@ impl Hub {
     }
 
     /// Everything the hub serves, for [`actix_web::App::configure`]: `/ws` (also as an upgrade
-    /// of the scope's root), `/api/v1`, `/healthz`, `/readyz` and `/metrics`. Call it in the
+    /// of the scope's root), `/updates`, `/api/v1`, `/healthz`, `/readyz` and `/metrics`. Call it in the
     /// application factory, so that each worker gets its own SessionRegistry.
     pub fn routes(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
         let hub = self.clone();
@@ -305,6 +316,7 @@ impl Hub {
                 deliveries: self.0.ports.clone(),
                 verifier: Arc::clone(&self.0.verifier),
                 authorize: Arc::clone(&self.0.authorize),
+                commands: self.0.commands.clone(),
                 config: Arc::clone(&self.0.config),
                 metrics: self.0.metrics.clone(),
             },

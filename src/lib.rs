@@ -8,6 +8,7 @@
 
 pub mod auth;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod delivery;
 pub mod dialect;
@@ -21,6 +22,7 @@ pub mod registry;
 pub mod server;
 pub mod ws;
 
+pub use self::commands::{ClientCommand, CommandError, CommandHandler, CommandReply};
 pub use self::config::Config;
 pub use self::delivery::messages::{PublishError, Receipt};
 pub use self::hub::{Hub, HubBuilder, HubError};

@@ -27,7 +27,8 @@ pub struct Metrics {
     full_syncs_offline: Counter,
     full_syncs_lost: Counter,
     full_syncs_owed: Counter,
-    connections: Gauge,
+    connections_native: Gauge,
+    connections_updates: Gauge,
     closes: Family<Labels, Counter>,
     outbox_overflows: Counter,
     groups: Histogram,
@@ -43,7 +44,9 @@ impl Metrics {
         let reason =
             |reason: &str| full_syncs.get_or_create(&[("reason", reason.to_owned())]).clone();
         let connections = Family::<Labels, Gauge>::default();
-        let native = [("dialect", DialectKind::Native.name().to_owned())];
+        let speaking = |dialect: DialectKind| {
+            connections.get_or_create(&[("dialect", dialect.name().to_owned())]).clone()
+        };
         let metrics = Self {
             published: Counter::default(),
             delivered: Counter::default(),
@@ -53,7 +56,8 @@ impl Metrics {
             full_syncs_offline: reason("offline"),
             full_syncs_lost: reason("connection_lost"),
             full_syncs_owed: reason("too_many_owed"),
-            connections: connections.get_or_create(&native).clone(),
+            connections_native: speaking(DialectKind::Native),
+            connections_updates: speaking(DialectKind::Updates),
             closes: Family::default(),
             outbox_overflows: Counter::default(),
             groups: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
@@ -119,13 +123,20 @@ impl Metrics {
     }
 
     /// Notes a new connection.
-    pub fn connection_opened(&self) {
-        self.connections.inc();
+    pub fn connection_opened(&self, dialect: DialectKind) {
+        self.connections(dialect).inc();
     }
 
     /// Notes the end of a connection.
-    pub fn connection_ended(&self) {
-        self.connections.dec();
+    pub fn connection_ended(&self, dialect: DialectKind) {
+        self.connections(dialect).dec();
+    }
+
+    fn connections(&self, dialect: DialectKind) -> &Gauge {
+        match dialect {
+            DialectKind::Native => &self.connections_native,
+            DialectKind::Updates => &self.connections_updates,
+        }
     }
 
     /// Notes that the hub closed a connection.

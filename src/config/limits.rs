@@ -18,6 +18,10 @@ pub struct LimitsConfig {
     pub sessions_per_user_max: usize,
     /// Bytes queued for one connection at most; beyond, it is closed (4413).
     pub outbox_bytes_max: usize,
+    /// Commands of one connection that the application may be at; one more is refused.
+    pub commands_in_flight_max: usize,
+    /// How long the application may take for a command, in milliseconds.
+    pub command_timeout_ms: u64,
 }
 
 impl Default for LimitsConfig {
@@ -29,6 +33,8 @@ impl Default for LimitsConfig {
             connections_per_user_max: 20,
             sessions_per_user_max: 100,
             outbox_bytes_max: 1024 * 1024,
+            commands_in_flight_max: 16,
+            command_timeout_ms: 30_000,
         }
     }
 }

@@ -94,6 +94,8 @@ fn bounds(config: &Config) -> Vec<Bound> {
         ),
         ("limits", "sessions_per_user_max", limits.sessions_per_user_max as u64, 1, 1_000_000),
         ("limits", "outbox_bytes_max", limits.outbox_bytes_max as u64, 1_024, GIB),
+        ("limits", "commands_in_flight_max", limits.commands_in_flight_max as u64, 1, 4_096),
+        ("limits", "command_timeout_ms", limits.command_timeout_ms, 1, 3_600_000),
         ("ws", "auth_timeout_ms", ws.auth_timeout_ms, 10, DAY_MS),
         ("ws", "ping_interval_ms", ws.ping_interval_ms, 10, DAY_MS),
         ("ws", "pings_unanswered_max", u64::from(ws.pings_unanswered_max), 1, 1_000),

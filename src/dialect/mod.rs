@@ -6,26 +6,30 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::protocol::{Command, Event, Push};
+use crate::protocol::{Command, Event, OfflinePolicy, Push, ReplyTo, SessionRequest};
 
 pub mod frame;
 pub mod native;
+pub mod updates;
 
 /// Which spelling a connection uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DialectKind {
     /// JSON objects on `/ws`.
     Native,
+    /// Commands, replies and updates on `/updates`.
+    Updates,
 }
 
 impl DialectKind {
     /// How many there are.
-    const COUNT: usize = 1;
+    const COUNT: usize = 2;
 
     /// The dialect itself.
     pub fn dialect(self) -> &'static dyn Dialect {
         match self {
             DialectKind::Native => &native::Native,
+            DialectKind::Updates => &updates::Updates,
         }
     }
 
@@ -33,12 +37,30 @@ impl DialectKind {
     pub fn name(self) -> &'static str {
         match self {
             DialectKind::Native => "native",
+            DialectKind::Updates => "updates",
+        }
+    }
+
+    /// Which session a token asks for that came with the request and names none.
+    pub fn session_default(self) -> SessionRequest {
+        match self {
+            DialectKind::Native => SessionRequest::Plain,
+            DialectKind::Updates => SessionRequest::New,
+        }
+    }
+
+    /// What becomes of events while a new session is away, unless it asks for something.
+    pub fn offline_default(self) -> OfflinePolicy {
+        match self {
+            DialectKind::Native => OfflinePolicy::FullSync,
+            DialectKind::Updates => OfflinePolicy::Replay,
         }
     }
 
     fn index(self) -> usize {
         match self {
             DialectKind::Native => 0,
+            DialectKind::Updates => 1,
         }
     }
 }
@@ -61,6 +83,12 @@ pub trait Dialect: Send + Sync {
 
     /// Spells one push; none when this dialect has no word for it.
     fn encode(&self, push: &Push) -> Option<String>;
+
+    /// Spells one push that answers a command, in a dialect whose replies name it.
+    fn encode_reply(&self, push: &Push, to: &ReplyTo) -> Option<String> {
+        let _ = to;
+        self.encode(push)
+    }
 
     /// Spells one event.
     fn encode_event(&self, event: &Event) -> String;
@@ -95,5 +123,17 @@ impl EventFrames {
         self.frames[kind.index()]
             .get_or_init(|| frame::text(&kind.dialect().encode_event(&self.event)))
             .clone()
+    }
+}
+
+/// Adds `text` as a JSON string; most texts need no escapes.
+fn push_json_string(frame: &mut String, text: &str) {
+    let is_plain = text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
+    if is_plain {
+        frame.push('"');
+        frame.push_str(text);
+        frame.push('"');
+    } else {
+        frame.push_str(&serde_json::json!(text).to_string());
     }
 }

@@ -12,10 +12,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{DecodeError, Dialect};
+use super::{DecodeError, Dialect, push_json_string};
 use crate::protocol::{
-    Ack, AuthRefusal, AuthRequest, ClientError, Command, Event, EventId, OfflinePolicy, Push, Seq,
-    SessionId, SessionRequest,
+    Ack, AuthRefusal, AuthRequest, ClientError, Command, Event, EventId, OfflinePolicy, Push,
+    ReplyTo, Seq, SessionId, SessionRequest,
 };
 
 /// The native dialect.
@@ -58,9 +58,9 @@ impl Dialect for Native {
             serde_json::from_str(frame).map_err(|_| DecodeError::InvalidFormat)?;
         match &*incoming.kind {
             "ack" => ack(&incoming).map(Command::Ack),
-            "ping" => Ok(Command::Ping),
+            "ping" => Ok(Command::Ping(ReplyTo::default())),
             "auth" => auth(&incoming).map(Command::Auth),
-            "sync_complete" => Ok(Command::SyncComplete),
+            "sync_complete" => Ok(Command::SyncComplete(ReplyTo::default())),
             kind => Ok(Command::Other { kind: kind.to_owned(), frame: frame.clone() }),
         }
     }
@@ -102,6 +102,7 @@ impl Dialect for Native {
             Push::Error(error) => {
                 json!({"type": "error", "message": error.message(), "code": error.code()})
             }
+            Push::Reply(_) => return None,
             Push::Reconnect { retry_after_ms } => {
                 json!({"type": "reconnect", "retry_after_ms": retry_after_ms})
             }
@@ -137,17 +138,6 @@ impl Dialect for Native {
     }
 }
 
-fn push_json_string(frame: &mut String, text: &str) {
-    let is_plain = text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
-    if is_plain {
-        frame.push('"');
-        frame.push_str(text);
-        frame.push('"');
-    } else {
-        frame.push_str(&json!(text).to_string());
-    }
-}
-
 fn value<T: DeserializeOwned>(raw: &RawValue) -> Result<T, DecodeError> {
     serde_json::from_str(raw.get()).map_err(|_| DecodeError::InvalidFormat)
 }
@@ -174,6 +164,7 @@ fn auth(incoming: &Incoming<'_>) -> Result<AuthRequest, DecodeError> {
         session,
         offline,
         confirm_sync: confirm_sync.unwrap_or(false),
+        reply_to: ReplyTo::default(),
     })
 }
 

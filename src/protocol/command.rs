@@ -1,8 +1,9 @@
 //! What a client asks of the hub, whichever dialect spelled it.
 
 use bytestring::ByteString;
+use serde_json::value::RawValue;
 
-use super::{EventId, OfflinePolicy, Seq, SessionId};
+use super::{EventId, OfflinePolicy, ReplyTo, Seq, SessionId};
 
 /// One thing a client said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,9 +13,11 @@ pub enum Command {
     /// Settles deliveries.
     Ack(Ack),
     /// Asks for a sign of life.
-    Ping,
+    Ping(ReplyTo),
     /// Says that the full sync it was told to do is done.
-    SyncComplete,
+    SyncComplete(ReplyTo),
+    /// Asks something of the application.
+    Call(Call),
     /// Something this dialect does not know: an extension may.
     Other {
         /// Its `type`.
@@ -22,6 +25,18 @@ pub enum Command {
         /// The whole frame as received.
         frame: ByteString,
     },
+}
+
+impl Command {
+    /// What its answer names.
+    pub fn reply_to(&self) -> ReplyTo {
+        match self {
+            Command::Auth(request) => request.reply_to.clone(),
+            Command::Ping(to) | Command::SyncComplete(to) => to.clone(),
+            Command::Call(call) => call.reply_to.clone(),
+            Command::Ack(_) | Command::Other { .. } => ReplyTo::default(),
+        }
+    }
 }
 
 /// An `auth` frame.
@@ -35,6 +50,8 @@ pub struct AuthRequest {
     pub offline: Option<OfflinePolicy>,
     /// Whether `need_full_sync` holds until the client says the sync is done.
     pub confirm_sync: bool,
+    /// What the answer names.
+    pub reply_to: ReplyTo,
 }
 
 impl std::fmt::Debug for AuthRequest {
@@ -66,3 +83,23 @@ pub enum Ack {
     /// Everything at or below this place.
     UpTo(Seq),
 }
+
+/// A command for the application's handler.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// What the answer names; its account is the command's.
+    pub reply_to: ReplyTo,
+    /// Which command.
+    pub name: String,
+    /// Its data, as JSON text; none for null.
+    pub data: Option<Box<RawValue>>,
+}
+
+impl PartialEq for Call {
+    fn eq(&self, other: &Self) -> bool {
+        let data = |call: &Self| call.data.as_ref().map(|raw| raw.get().to_owned());
+        self.reply_to == other.reply_to && self.name == other.name && data(self) == data(other)
+    }
+}
+
+impl Eq for Call {}

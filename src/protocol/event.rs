@@ -53,6 +53,9 @@ pub enum EventError {
 const TYPE_BYTES_MAX: usize = 128;
 const ACCOUNT_BYTES_MAX: usize = 64;
 
+/// The account of events and commands that name none.
+pub const DEFAULT_ACCOUNT: &str = "personal";
+
 /// The names the hub adds to an event's frame.
 const RESERVED: [&str; 3] = ["type", "event_id", "seq"];
 
@@ -135,7 +138,7 @@ impl NewEvent {
         if !is_label(&self.kind, TYPE_BYTES_MAX) {
             return Err(EventError::Type);
         }
-        if self.account.as_deref().is_some_and(|account| !is_label(account, ACCOUNT_BYTES_MAX)) {
+        if self.account.as_deref().is_some_and(|account| !is_account(account)) {
             return Err(EventError::Account);
         }
         let bytes = [&self.data, &self.args]
@@ -154,6 +157,11 @@ impl NewEvent {
             Some(None) | None => Ok(()),
         }
     }
+}
+
+/// Whether `text` may name an account: 1 to 64 bytes without control characters.
+pub fn is_account(text: &str) -> bool {
+    is_label(text, ACCOUNT_BYTES_MAX)
 }
 
 fn is_label(text: &str, bytes_max: usize) -> bool {

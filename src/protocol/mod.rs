@@ -10,16 +10,20 @@ mod event;
 mod ids;
 mod position;
 mod push;
+mod reply;
 mod session;
 mod signed;
 
 pub use self::audience::{Accounts, Audience};
 pub use self::close::{CloseCode, ReconnectAdvice};
-pub use self::command::{Ack, AuthRequest, Command, SessionRequest};
+pub use self::command::{Ack, AuthRequest, Call, Command, SessionRequest};
 pub use self::error::ClientError;
-pub use self::event::{Action, Event, EventContent, EventError, NewEvent};
+pub use self::event::{
+    Action, DEFAULT_ACCOUNT, Event, EventContent, EventError, NewEvent, is_account,
+};
 pub use self::ids::{ConnectionId, EventId, IdError, NoteId, SessionId, Slot, UserId};
 pub use self::position::{Seq, Timestamp};
 pub use self::push::{AuthRefusal, Push};
+pub use self::reply::{CommandError, CommandReply, Reference, ReplyTo};
 pub use self::session::{OfflinePolicy, SessionRecord};
 pub use self::signed::SignedFrame;

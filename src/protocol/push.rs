@@ -1,6 +1,6 @@
 //! What the hub says to one connection, apart from events.
 
-use super::{ClientError, Seq, SessionId, Timestamp, UserId};
+use super::{ClientError, CommandError, CommandReply, Seq, SessionId, Timestamp, UserId};
 
 /// One thing the hub says; each dialect has its own spelling, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum Push {
     },
     /// The client said something wrong.
     Error(ClientError),
+    /// A command was obeyed, or not.
+    Reply(Result<CommandReply, CommandError>),
     /// Come back after this pause: the hub is about to close.
     Reconnect {
         /// The pause, in milliseconds, already jittered.

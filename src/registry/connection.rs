@@ -1,12 +1,13 @@
 //! One live connection, as its worker's registry and its WsSession share it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Instant;
 
 use crate::dialect::{DialectKind, frame};
-use crate::protocol::{CloseCode, ConnectionId, NoteId, Push, UserId};
+use crate::protocol::{CloseCode, ConnectionId, NoteId, Push, ReplyTo, UserId};
 use crate::ws::heartbeat::Heartbeat;
 use crate::ws::outbox::{Outbox, Pushed};
 
@@ -44,6 +45,10 @@ pub struct Connection {
     pub rooms: RefCell<Vec<NoteId>>,
     /// When it must have authenticated anew.
     pub ends_at: Cell<Option<Instant>>,
+    /// How many of its commands a handler is at.
+    pub commands: Cell<usize>,
+    /// The `auth`s that wait for their `auth_ok`, in order.
+    auths: RefCell<VecDeque<ReplyTo>>,
     socket: Option<Rc<SocketHandle>>,
 }
 
@@ -63,15 +68,40 @@ impl Connection {
             heartbeat: Cell::default(),
             rooms: RefCell::default(),
             ends_at: Cell::default(),
+            commands: Cell::default(),
+            auths: RefCell::default(),
             socket,
         }
     }
 
     /// Says something, if this dialect has a word for it.
     pub fn say(&self, push: &Push) -> Pushed {
-        match self.dialect.dialect().encode(push) {
+        if !matches!(push, Push::AuthOk { .. }) {
+            return self.answer(push, &ReplyTo::default());
+        }
+        let mut auths = self.auths.borrow_mut();
+        let to = auths.pop_front().unwrap_or_default();
+        if auths.is_empty() {
+            // Lets its memory go: most connections authenticate once.
+            *auths = VecDeque::new();
+        }
+        self.answer(push, &to)
+    }
+
+    /// Says something in answer to a command.
+    pub fn answer(&self, push: &Push, to: &ReplyTo) -> Pushed {
+        match self.dialect.dialect().encode_reply(push, to) {
             Some(text) => self.outbox.push(frame::text(&text)),
             None => Pushed::Queued,
+        }
+    }
+
+    /// Takes note of an `auth`, so that its `auth_ok` names it: that comes by way of the
+    /// delivery actor, which knows no references.
+    pub fn expect_auth_ok(&self, to: ReplyTo) {
+        match self.dialect {
+            DialectKind::Native => {}
+            DialectKind::Updates => self.auths.borrow_mut().push_back(to),
         }
     }
 

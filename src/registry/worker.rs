@@ -15,13 +15,14 @@ use super::messages::{Drain, Orders};
 use super::sessions::Places;
 use crate::auth::{Authorize, TokenVerifier};
 use crate::clock;
+use crate::commands::CommandHandler;
 use crate::config::Config;
 use crate::delivery::messages::{AckEntry, DeliveryPorts, Detach};
 use crate::delivery::retry::DueQueue;
 use crate::dialect::DialectKind;
 use crate::metrics::Metrics;
-use crate::protocol::{CloseCode, ConnectionId};
-use crate::ws::outbox::Outbox;
+use crate::protocol::{CloseCode, ConnectionId, Push, ReplyTo};
+use crate::ws::outbox::{Outbox, Pushed};
 
 /// What a worker is given.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct WorkerParts {
     pub verifier: Arc<dyn TokenVerifier>,
     /// The host's say in who may connect.
     pub authorize: Arc<dyn Authorize>,
+    /// Obeys commands, if the host has a handler.
+    pub commands: Option<Arc<dyn CommandHandler>>,
     /// The settings.
     pub config: Arc<Config>,
     /// The counters.
@@ -51,6 +54,22 @@ pub(super) enum Check {
     Reap(ConnectionId),
 }
 
+/// Commands that one worker runs at a time.
+const COMMANDS_MAX: usize = 4_096;
+
+/// A command that counts as running until this is dropped.
+pub struct StartedCommand {
+    worker: Worker,
+    connection: Rc<Connection>,
+}
+
+impl Drop for StartedCommand {
+    fn drop(&mut self) {
+        self.connection.commands.set(self.connection.commands.get() - 1);
+        self.worker.0.commands.set(self.worker.0.commands.get() - 1);
+    }
+}
+
 /// One worker. Cheap to clone, and bound to its thread.
 #[derive(Clone)]
 pub struct Worker(Rc<Inner>);
@@ -63,6 +82,8 @@ struct Inner {
     /// Detaches that did not fit into a mailbox, to be tried again.
     detaches: RefCell<Vec<Detach>>,
     orders: RefCell<Option<Recipient<Orders>>>,
+    /// Commands that a handler is at, whether their connections are still there or not.
+    commands: Cell<usize>,
     is_draining: Cell<bool>,
 }
 
@@ -77,6 +98,7 @@ impl Worker {
             acks,
             detaches: RefCell::default(),
             orders: RefCell::default(),
+            commands: Cell::default(),
             is_draining: Cell::new(false),
         }));
         let addr = SessionRegistry::new(worker.clone()).start();
@@ -120,7 +142,7 @@ impl Worker {
         });
         self.due_in(config.ws.auth_timeout_ms, Check::Auth(id));
         self.due_in(config.ws.ping_interval_ms, Check::Beat(id));
-        self.0.parts.metrics.connection_opened();
+        self.0.parts.metrics.connection_opened(dialect);
         // `insert` always calls what it is given.
         opened.unwrap_or_else(|| {
             let outbox = Rc::new(Outbox::new(0));
@@ -132,7 +154,7 @@ impl Worker {
     /// the grace.
     pub fn closed(&self, connection: &Rc<Connection>) {
         if self.0.places.borrow_mut().remove(connection.id).is_some() {
-            self.0.parts.metrics.connection_ended();
+            self.0.parts.metrics.connection_ended(connection.dialect);
         }
         connection.outbox.finish();
         if !connection.outbox.is_empty() {
@@ -167,6 +189,28 @@ impl Worker {
             _ => log::debug!("closing {}: {} {}", connection.id, code.code(), code.reason()),
         }
         self.due_in(self.config().ws.close_grace_ms, Check::Reap(connection.id));
+    }
+
+    /// Says something to one connection, in answer to a command, if it is still there.
+    pub fn say(&self, id: ConnectionId, push: &Push, to: &ReplyTo) {
+        let Some(connection) = self.connection(id) else { return };
+        if connection.answer(push, to) == Pushed::Overflow {
+            self.close(&connection, CloseCode::TooSlow);
+        }
+    }
+
+    /// Counts one more command of a connection until what it returns is dropped; none when the
+    /// connection, or the worker, has as many as it may.
+    pub fn start_command(&self, connection: &Rc<Connection>) -> Option<StartedCommand> {
+        let connection_max = self.config().limits.commands_in_flight_max;
+        let is_full =
+            connection.commands.get() >= connection_max || self.0.commands.get() >= COMMANDS_MAX;
+        if is_full {
+            return None;
+        }
+        connection.commands.set(connection.commands.get() + 1);
+        self.0.commands.set(self.0.commands.get() + 1);
+        Some(StartedCommand { worker: self.clone(), connection: Rc::clone(connection) })
     }
 
     /// Looks at a connection again at `ends_at`, when its token or its age ends it.

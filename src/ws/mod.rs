@@ -13,15 +13,16 @@ use actix_web::{guard, web};
 pub use self::upgrade::on_connect;
 use crate::registry::Worker;
 
-/// Mounts `/ws`, and upgrades of the scope's root, which note and photo clients use.
+/// Mounts `/ws`, upgrades of the scope's root, which note and photo clients use, and `/updates`.
 pub fn configure(worker: &Worker, services: &mut web::ServiceConfig) {
-    let upgrade = || web::get().to(upgrade::upgrade);
+    let native = || web::get().to(upgrade::native);
     let is_upgrade = guard::fn_guard(|context| {
         let upgrade = context.head().headers().get("upgrade");
         upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
     });
     services
         .app_data(web::ThinData(worker.clone()))
-        .service(web::resource("/ws").route(upgrade()))
-        .service(web::resource(["", "/"]).guard(is_upgrade).route(upgrade()));
+        .service(web::resource("/ws").route(native()))
+        .service(web::resource("/updates").route(web::get().to(upgrade::updates)))
+        .service(web::resource(["", "/"]).guard(is_upgrade).route(native()));
 }

@@ -4,6 +4,7 @@
 //! freezes neither its timers nor its mailbox. What it says goes through the outbox.
 
 mod auth;
+mod call;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,7 +17,10 @@ use super::rate::FrameRate;
 use crate::clock;
 use crate::delivery::messages::{AckEntry, SyncComplete};
 use crate::dialect::frame;
-use crate::protocol::{ClientError, CloseCode, Command, Push, SessionId, SessionRequest};
+use crate::protocol::{
+    Accounts, ClientError, CloseCode, Command, CommandError, CommandReply, Push, ReplyTo,
+    SessionId, SessionRequest,
+};
 use crate::registry::{Connection, Worker};
 use crate::ws::outbox::Pushed;
 
@@ -53,6 +57,8 @@ pub(super) struct WsSession {
     assembly: Assembly,
     rate: FrameRate,
     standing: Standing,
+    /// What its token is limited to.
+    accounts: Accounts,
     upgrade: UpgradeToken,
 }
 
@@ -64,6 +70,7 @@ impl WsSession {
             assembly: Assembly::default(),
             rate: FrameRate::default(),
             standing: Standing::Stranger,
+            accounts: Accounts::default(),
             upgrade,
         }
     }
@@ -74,8 +81,18 @@ impl WsSession {
         }
     }
 
+    fn answer(&self, push: &Push, to: &ReplyTo) {
+        if self.connection.answer(push, to) == Pushed::Overflow {
+            self.worker.close(&self.connection, CloseCode::TooSlow);
+        }
+    }
+
     fn refuse(&self, error: ClientError) {
         self.say(&Push::Error(error));
+    }
+
+    fn refuse_to(&self, error: ClientError, to: &ReplyTo) {
+        self.answer(&Push::Error(error), to);
     }
 
     fn close(&self, code: CloseCode) {
@@ -142,28 +159,32 @@ impl WsSession {
                     self.worker.ack(AckEntry { user, connection: self.connection.id, ack });
                 }
             }
-            Command::Ping => self.say(&Push::Pong { timestamp: clock::wall() }),
-            Command::Auth(_) | Command::SyncComplete | Command::Other { .. }
-                if !self.is_within_rate() =>
-            {
-                self.refuse(ClientError::RateLimited);
+            Command::Ping(to) => self.answer(&Push::Pong { timestamp: clock::wall() }, &to),
+            counted if !self.is_within_rate() => {
+                self.refuse_to(ClientError::RateLimited, &counted.reply_to());
             }
             Command::Auth(request) => self.authenticate(request, ctx),
-            Command::SyncComplete => self.sync_complete(),
+            Command::SyncComplete(to) => self.sync_complete(&to),
+            Command::Call(call) => self.call(call),
             Command::Other { .. } => self.refuse(ClientError::UnknownType),
         }
     }
 
-    fn sync_complete(&self) {
+    fn sync_complete(&self, to: &ReplyTo) {
         let (Standing::Reliable(_), Some(user)) = (&self.standing, self.connection.user()) else {
+            let error = ClientError::AuthRequired;
+            let error = CommandError::new(error.code(), error.message());
+            self.answer(&Push::Reply(Err(error)), to);
             return;
         };
         let port = self.worker.parts().deliveries.of(&user);
         let done = SyncComplete { user: user.clone(), connection: self.connection.id };
         if port.sync_complete.try_send(done).is_err() {
             // The client is told, so that it says it again.
-            self.refuse(ClientError::Unavailable);
+            self.refuse_to(ClientError::Unavailable, to);
+            return;
         }
+        self.answer(&Push::Reply(Ok(CommandReply::default())), to);
     }
 }
 

@@ -36,23 +36,49 @@ pub fn on_connect(io: &dyn Any, extensions: &mut actix_web::dev::Extensions) {
     }
 }
 
-/// Upgrades a request to a connection of this worker.
+/// Upgrades a request of `/ws`.
 ///
 /// # Errors
 /// When the request is no WebSocket handshake (RFC 6455, 4.2.1).
-pub(super) async fn upgrade(
+pub(super) async fn native(
     request: HttpRequest,
     payload: web::Payload,
     worker: web::ThinData<Worker>,
+) -> Result<HttpResponse, actix_web::Error> {
+    upgrade(request, payload, worker, DialectKind::Native).await
+}
+
+/// Upgrades a request of `/updates`.
+///
+/// # Errors
+/// As [`native`].
+pub(super) async fn updates(
+    request: HttpRequest,
+    payload: web::Payload,
+    worker: web::ThinData<Worker>,
+) -> Result<HttpResponse, actix_web::Error> {
+    upgrade(request, payload, worker, DialectKind::Updates).await
+}
+
+/// Upgrades a request to a connection of this worker.
+async fn upgrade(
+    request: HttpRequest,
+    payload: web::Payload,
+    worker: web::ThinData<Worker>,
+    dialect: DialectKind,
 ) -> Result<HttpResponse, actix_web::Error> {
     let mut response = handshake_with_protocols(&request, &[BEARER])?;
     if worker.is_draining() {
         return Ok(HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "1")).finish());
     }
     let socket = request.conn_data::<Rc<SocketHandle>>().cloned();
-    let connection = worker.open(DialectKind::Native, socket);
+    let connection = worker.open(dialect, socket);
     let outbox = Rc::clone(&connection.outbox);
-    let token = UpgradeToken { token: token(&request), session: session(&request) };
+    let token = match dialect {
+        DialectKind::Native => token(&request),
+        DialectKind::Updates => token(&request).or_else(|| in_query(&request, "token")),
+    };
+    let token = UpgradeToken { token, session: session(&request) };
     let inbound = Inbound::new(payload, worker.config().limits.message_bytes_hard_max);
     WsSession::create(|ctx| {
         ctx.add_stream(inbound);
@@ -75,10 +101,13 @@ fn token(request: &HttpRequest) -> Option<String> {
 
 /// The session the query asks for: `?session_id=`, empty for a new one.
 fn session(request: &HttpRequest) -> Option<SessionRequest> {
-    let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
-    let (_, name) = query.iter().find(|(key, _)| key == "session_id")?;
-    match SessionId::new(name) {
+    match SessionId::new(&in_query(request, "session_id")?) {
         Ok(name) => Some(SessionRequest::Named(name)),
         Err(_) => Some(SessionRequest::New),
     }
+}
+
+fn in_query(request: &HttpRequest, name: &str) -> Option<String> {
+    let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
+    query.into_inner().into_iter().find_map(|(key, value)| (key == name).then_some(value))
 }

@@ -13,8 +13,9 @@ use crate::auth::{AuthError, Identity, session_secret};
 use crate::clock;
 use crate::config::OnExpiry;
 use crate::delivery::messages::{Attach, AttachKind, Attached};
+use crate::dialect::DialectKind;
 use crate::protocol::{
-    Accounts, AuthRefusal, AuthRequest, ClientError, CloseCode, OfflinePolicy, Push, SessionId,
+    Accounts, AuthRefusal, AuthRequest, ClientError, CloseCode, Push, ReplyTo, SessionId,
     SessionRequest,
 };
 use crate::registry::Worker;
@@ -32,8 +33,15 @@ impl WsSession {
     /// A token that came with the upgrade attaches at once.
     pub(super) fn authenticate_by_upgrade(&mut self, ctx: &mut Context<Self>) {
         let Some(token) = self.upgrade.token.clone() else { return };
-        let session = self.upgrade.session.clone().unwrap_or(SessionRequest::Plain);
-        let request = AuthRequest { token, session, offline: None, confirm_sync: false };
+        let session_default = self.connection.dialect.session_default();
+        let session = self.upgrade.session.clone().unwrap_or(session_default);
+        let request = AuthRequest {
+            token,
+            session,
+            offline: None,
+            confirm_sync: false,
+            reply_to: ReplyTo::default(),
+        };
         self.authenticate(request, ctx);
     }
 
@@ -43,7 +51,10 @@ impl WsSession {
         {
             request.token.clone_from(token);
         }
+        self.name_session(&mut request);
         let Some(orders) = self.worker.orders() else { return };
+        let to = request.reply_to.clone();
+        self.connection.expect_auth_ok(to.clone());
         let worker = self.worker.clone();
         let (connection, dialect) = (self.connection.id, self.connection.dialect);
         let owner = self.connection.user();
@@ -62,38 +73,48 @@ impl WsSession {
                 connection,
                 registry: orders,
                 dialect,
-                kind: kind(request, &identity),
+                kind: kind(request, &identity, dialect),
                 reply,
             };
             let attached = attach_to(&worker, attach, attached).await;
             Outcome::Answered(identity, attached)
         }
         .into_actor(self)
-        .map(|outcome, session, _ctx| session.authenticated(outcome))
+        .map(move |outcome, session, _ctx| session.authenticated(outcome, &to))
         .wait(ctx);
     }
 
-    fn authenticated(&mut self, outcome: Outcome) {
+    fn authenticated(&mut self, outcome: Outcome, to: &ReplyTo) {
         match outcome {
             Outcome::Refused(refusal) => {
-                self.say(&Push::AuthFailed(refusal));
+                self.answer(&Push::AuthFailed(refusal), to);
                 self.close(CloseCode::AuthFailed);
             }
             Outcome::Answered(_, Attached::TooManyConnections) => {
-                self.refuse(ClientError::TooManyConnections);
+                self.refuse_to(ClientError::TooManyConnections, to);
                 self.close(CloseCode::LimitExceeded);
             }
             Outcome::Answered(_, Attached::Unavailable) => {
-                self.refuse(ClientError::Unavailable);
+                self.refuse_to(ClientError::Unavailable, to);
                 self.say(&Push::Reconnect { retry_after_ms: 1_000 });
                 self.close(CloseCode::Restart);
             }
             Outcome::Answered(identity, Attached::Attached { session }) => {
                 log::debug!("{} is {:?}, session {session:?}", self.connection.id, identity.user);
                 self.standing = session.map_or(Standing::Plain, Standing::Reliable);
+                self.accounts = Accounts::new(identity.accounts.as_deref());
                 self.live_until(&identity);
                 *self.connection.user.borrow_mut() = Some(identity.user);
             }
+        }
+    }
+
+    /// In a dialect whose `auth` names no session to get a new one, the request's is meant.
+    fn name_session(&self, request: &mut AuthRequest) {
+        let is_new = request.session == SessionRequest::New
+            && self.connection.dialect.session_default() == SessionRequest::New;
+        if let (true, Some(session)) = (is_new, &self.upgrade.session) {
+            request.session = session.clone();
         }
     }
 
@@ -144,7 +165,7 @@ async fn attach_to(
     }
 }
 
-fn kind(request: AuthRequest, identity: &Identity) -> AttachKind {
+fn kind(request: AuthRequest, identity: &Identity, dialect: DialectKind) -> AttachKind {
     let user = &identity.user;
     let accounts = Accounts::new(identity.accounts.as_deref());
     match request.session {
@@ -157,7 +178,7 @@ fn kind(request: AuthRequest, identity: &Identity) -> AttachKind {
             session,
             fresh: SessionId::from_uuid(Uuid::new_v4()),
             offline: request.offline,
-            offline_default: OfflinePolicy::FullSync,
+            offline_default: dialect.offline_default(),
             confirm_sync: request.confirm_sync,
             accounts,
         },
