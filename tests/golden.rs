@@ -1,8 +1,9 @@
-//! Golden transcripts of `/ws`: `>` is what a client says, `<` what the hub answers.
+//! Golden transcripts of each dialect: `>` is what a client says, `<` what the hub answers.
 //!
 //! Each transcript is played against a hub over a real socket. `*` stands for any value that
 //! differs from run to run; `$name` for one that is taken from an earlier frame or made up here;
-//! `! publish …` publishes; `x 4401` expects the end of the connection with that code.
+//! `! publish …` and `! update …` publish; `x 4401` expects the end of the connection with that
+//! code.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,29 +17,58 @@ use std::path::Path;
 use std::time::Duration;
 
 use actix_web::{App, HttpServer};
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use futures_util::{SinkExt, StreamExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use staffetta::auth::{Secret, sign};
-use staffetta::{Config, Hub, NewEvent, UserId, clock, on_connect};
+use staffetta::{
+    ClientCommand, CommandError, CommandHandler, CommandReply, Config, Hub, NewEvent, UserId,
+    clock, on_connect,
+};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
 #[test]
-fn every_transcript_is_played_as_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/native");
-    let mut played = 0;
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
-    paths.sort();
-    for path in paths {
-        let text = std::fs::read_to_string(&path).unwrap();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        actix_web::rt::System::new().block_on(play(&name, &text));
-        played += 1;
-    }
-    assert!(played >= 8, "only {played} transcripts");
+fn every_transcript_of_ws_is_played_as_written() {
+    play_all("native", "/ws", 8);
 }
 
-async fn play(name: &str, text: &str) {
+#[test]
+fn every_transcript_of_updates_is_played_as_written() {
+    play_all("updates", "/updates", 9);
+}
+
+fn play_all(dialect: &str, path: &str, least: usize) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(dialect);
+    let mut played = 0;
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let name = format!("{dialect}/{}", file.file_name().unwrap().to_string_lossy());
+        actix_web::rt::System::new().block_on(play(&name, path, &text));
+        played += 1;
+    }
+    assert!(played >= least, "only {played} transcripts");
+}
+
+/// Gives the data of an `echo` back, and knows nothing else.
+struct Echo;
+
+impl CommandHandler for Echo {
+    fn handle<'a>(
+        &'a self,
+        command: ClientCommand,
+    ) -> BoxFuture<'a, Result<CommandReply, CommandError>> {
+        let reply = match command.name.as_str() {
+            "echo" => Ok(CommandReply { data: command.data }),
+            _ => Err(CommandError::new("unknown_command", "Only echoes here")),
+        };
+        ready(reply).boxed()
+    }
+}
+
+async fn play(name: &str, path: &str, text: &str) {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config::default();
     config.database.url = format!("sqlite://{}", folder.path().join("hub.db").display());
@@ -49,7 +79,7 @@ async fn play(name: &str, text: &str) {
     config.limits.frames_per_minute_max = 8;
     config.limits.connections_per_user_max = 1;
     config.server.workers = 1;
-    let hub = Hub::builder().config(config.clone()).start().await.unwrap();
+    let hub = Hub::builder().config(config.clone()).commands(Echo).start().await.unwrap();
     let mounted = hub.clone();
     let server = HttpServer::new(move || App::new().configure(mounted.routes()))
         .workers(1)
@@ -57,7 +87,7 @@ async fn play(name: &str, text: &str) {
         .disable_signals()
         .bind("127.0.0.1:0")
         .unwrap();
-    let url = format!("ws://{}/ws", server.addrs()[0]);
+    let url = format!("ws://{}{path}", server.addrs()[0]);
     let server = server.run();
     let handle = server.handle();
     actix_web::rt::spawn(server);
@@ -68,9 +98,12 @@ async fn play(name: &str, text: &str) {
         sign(&secret, &user, &[], Duration::from_secs(ttl), clock::wall()).unwrap()
     };
     let mut names: HashMap<String, String> = HashMap::new();
-    for (name, value) in
-        [("alice", token("alice", 600)), ("bob", token("bob", 600)), ("expired", token("alice", 0))]
-    {
+    for (name, value) in [
+        ("alice", token("alice", 600)),
+        ("bob", token("bob", 600)),
+        ("expired", token("alice", 0)),
+        ("limited", limited_token(&config.auth.secret_file)),
+    ] {
         names.insert(name.to_owned(), value);
     }
     let (mut socket, _) = connect_async(&url).await.unwrap();
@@ -87,13 +120,7 @@ async fn play(name: &str, text: &str) {
                 compare(&wanted, &frame, &mut names, &at);
             }
             "! " => {
-                let mut words = rest.splitn(4, ' ');
-                assert_eq!(words.next(), Some("publish"), "{at}");
-                let user = UserId::new(words.next().unwrap()).unwrap();
-                let mut event = NewEvent::new(words.next().unwrap());
-                if let Some(data) = words.next() {
-                    event = event.data(&serde_json::from_str::<Value>(data).unwrap()).unwrap();
-                }
+                let (user, event) = new_event(rest).unwrap_or_else(|| panic!("{at}: {rest}"));
                 hub.publish(&user, event).await.unwrap();
             }
             "x " => closed(&mut socket, rest.parse().unwrap(), &at).await,
@@ -103,6 +130,42 @@ async fn play(name: &str, text: &str) {
     handle.stop(false).await;
     drop(hub);
     actix_web::rt::System::current().stop();
+}
+
+/// `publish USER TYPE [DATA]` or `update USER ACCOUNT ACTION silent|loud TYPE [DATA]`.
+fn new_event(line: &str) -> Option<(UserId, NewEvent)> {
+    let (verb, rest) = line.split_once(' ')?;
+    let (user, mut rest) = rest.split_once(' ')?;
+    let mut event = NewEvent::default();
+    match verb {
+        "publish" => {}
+        "update" => {
+            let mut words = rest.splitn(4, ' ');
+            event.account = Some(words.next()?.to_owned());
+            event.action = Some(serde_json::from_value(json!(words.next()?)).unwrap());
+            event.silent = words.next()? == "silent";
+            rest = words.next()?;
+        }
+        _ => return None,
+    }
+    let (kind, data) = match rest.split_once(' ') {
+        Some((kind, data)) => (kind, Some(data)),
+        None => (rest, None),
+    };
+    event.kind = kind.to_owned();
+    if let Some(data) = data {
+        event = event.data(&serde_json::from_str::<Value>(data).unwrap()).unwrap();
+    }
+    Some((UserId::new(user).unwrap(), event))
+}
+
+/// Alice's, for her personal account.
+fn limited_token(secret_file: &Path) -> String {
+    let secret = std::fs::read(secret_file).unwrap();
+    let exp = clock::wall().0 / 1_000 + 600;
+    let claims = json!({"sub": "alice", "exp": exp, "accounts": ["personal"]});
+    let key = jsonwebtoken::EncodingKey::from_secret(secret.trim_ascii());
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
 }
 
 type Socket =
@@ -136,9 +199,19 @@ fn filled(line: &str, names: &HashMap<String, String>) -> String {
     line
 }
 
-/// The same object, but for `*` and for names that are still free.
+/// The same, but for `*` and for names that are still free, at whatever depth.
 fn compare(wanted: &Value, frame: &Value, names: &mut HashMap<String, String>, at: &str) {
-    let (wanted, given) = (wanted.as_object().unwrap(), frame.as_object().unwrap());
+    let (Some(wanted), Some(given)) = (wanted.as_object(), frame.as_object()) else {
+        match wanted.as_str() {
+            Some("*") => {}
+            Some(name) if name.starts_with('$') => {
+                let value = frame.as_str().unwrap_or_else(|| panic!("{at}: {name} is no text"));
+                names.insert(name[1..].to_owned(), value.to_owned());
+            }
+            _ => assert_eq!(wanted, frame, "{at}"),
+        }
+        return;
+    };
     let keys = |object: &serde_json::Map<String, Value>| {
         let mut keys: Vec<_> = object.keys().cloned().collect();
         keys.sort();
@@ -146,13 +219,6 @@ fn compare(wanted: &Value, frame: &Value, names: &mut HashMap<String, String>, a
     };
     assert_eq!(keys(wanted), keys(given), "{at}: {frame}");
     for (key, value) in wanted {
-        match value.as_str() {
-            Some("*") => {}
-            Some(name) if name.starts_with('$') => {
-                let value = given[key].as_str().unwrap_or_else(|| panic!("{at}: {key} is no text"));
-                names.insert(name[1..].to_owned(), value.to_owned());
-            }
-            _ => assert_eq!(value, &given[key], "{at}: {key} of {frame}"),
-        }
+        compare(value, &given[key], names, &format!("{at}: {key}"));
     }
 }
