@@ -25,6 +25,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/ws/heartbeat.rs", PURE),
     ("src/ws/rate.rs", PURE),
     ("src/delivery/", &["diesel::", "jsonwebtoken", "actix_web"]),
+    ("src/commands.rs", &["use actix", "diesel::", "jsonwebtoken", "tokio"]),
     ("src/registry/", &["diesel::", "jsonwebtoken", "actix_web_actors"]),
     ("src/ws/", &["diesel::", "jsonwebtoken"]),
     ("src/http/", &["diesel::", "jsonwebtoken", "actix_web_actors", "::actor"]),

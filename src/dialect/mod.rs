@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::protocol::{Command, Event, OfflinePolicy, Push, ReplyTo, SessionRequest};
+use crate::protocol::{
+    Command, DEFAULT_ACCOUNT, Event, OfflinePolicy, Push, ReplyTo, SessionRequest,
+};
 
 pub mod frame;
 pub mod native;
@@ -46,6 +48,14 @@ impl DialectKind {
         match self {
             DialectKind::Native => SessionRequest::Plain,
             DialectKind::Updates => SessionRequest::New,
+        }
+    }
+
+    /// The account of events and commands that name none, if they are in one at all.
+    pub fn account_default(self) -> Option<&'static str> {
+        match self {
+            DialectKind::Native => None,
+            DialectKind::Updates => Some(DEFAULT_ACCOUNT),
         }
     }
 

@@ -17,17 +17,28 @@ pub struct Audience {
 
 /// The accounts a token is limited to; the default is not limited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Accounts(Option<Arc<[Box<str>]>>);
+pub struct Accounts {
+    listed: Option<Arc<[Box<str>]>>,
+    default: Option<&'static str>,
+}
 
 impl Accounts {
     /// Limited to `listed`, or not at all.
     pub fn new(listed: Option<&[String]>) -> Self {
-        Self(listed.map(|listed| listed.iter().map(|account| account.as_str().into()).collect()))
+        let listed =
+            listed.map(|listed| listed.iter().map(|account| account.as_str().into()).collect());
+        Self { listed, default: None }
     }
 
-    /// Whether `account` is one of them; what belongs to no account is everybody's.
+    /// With an account for what names none; without, that is everybody's.
+    #[must_use]
+    pub fn or_default(self, default: Option<&'static str>) -> Self {
+        Self { default, ..self }
+    }
+
+    /// Whether `account` is one of them.
     pub fn list(&self, account: Option<&str>) -> bool {
-        match (&self.0, account) {
+        match (&self.listed, account.or(self.default)) {
             (Some(listed), Some(account)) => listed.iter().any(|listed| &**listed == account),
             (None, _) | (_, None) => true,
         }
@@ -48,6 +59,9 @@ mod tests {
         let personal = Accounts::new(Some(&["personal".to_owned()]));
         assert!(personal.list(Some("personal")) && personal.list(None));
         assert!(!personal.list(Some("business")));
+        let business = Accounts::new(Some(&["business".to_owned()]));
+        assert!(business.list(None));
+        assert!(!business.or_default(Some("personal")).list(None));
         assert!(Accounts::new(None).list(Some("business")));
         assert!(!Accounts::new(Some(&[])).list(Some("personal")));
     }

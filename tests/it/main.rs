@@ -21,4 +21,5 @@ mod embedded;
 mod offline;
 mod operations;
 mod publish;
+mod updates;
 mod wire;

@@ -10,7 +10,7 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
 use serde_json::{Value, json};
 use staffetta::auth::{Scope, Secret, sign};
-use staffetta::{Config, Hub, UserId, clock, on_connect};
+use staffetta::{Config, Hub, HubBuilder, UserId, clock, on_connect};
 
 /// Where a test's hub keeps its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,11 @@ pub(crate) struct TestHub {
     stop: Option<tokio::sync::oneshot::Sender<Stop>>,
     thread: Option<JoinHandle<()>>,
     folder: std::sync::Arc<Folder>,
+    build: Build,
 }
+
+/// What a host adds to its hub.
+pub(crate) type Build = fn(HubBuilder) -> HubBuilder;
 
 /// How a hub ends.
 pub(crate) enum Stop {
@@ -90,10 +94,23 @@ pub(crate) fn on_both<F: Future<Output = ()>>(test: impl Fn(Database) -> F) {
 impl TestHub {
     /// A hub with the defaults, but for what `adjust` changes.
     pub(crate) async fn start(database: Database, adjust: impl FnOnce(&mut Config)) -> Self {
-        Self::start_in(Folder::new(database).into(), adjust).await
+        Self::start_in(Folder::new(database).into(), adjust, |builder| builder).await
     }
 
-    async fn start_in(folder: std::sync::Arc<Folder>, adjust: impl FnOnce(&mut Config)) -> Self {
+    /// The same, inside a host.
+    pub(crate) async fn start_with(
+        database: Database,
+        adjust: impl FnOnce(&mut Config),
+        build: Build,
+    ) -> Self {
+        Self::start_in(Folder::new(database).into(), adjust, build).await
+    }
+
+    async fn start_in(
+        folder: std::sync::Arc<Folder>,
+        adjust: impl FnOnce(&mut Config),
+        build: Build,
+    ) -> Self {
         let mut config = Config::default();
         config.database.url.clone_from(&folder.url);
         config.auth.secret_file = folder.folder.path().join("secret");
@@ -106,19 +123,24 @@ impl TestHub {
         let (stop, stopping) = tokio::sync::oneshot::channel();
         let served = config.clone();
         let thread = std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(serve(served, started, stopping));
+            actix_web::rt::System::new().block_on(serve(
+                build(Hub::builder().config(served.clone())),
+                served,
+                started,
+                stopping,
+            ));
         });
         let (hub, port) =
             tokio::task::spawn_blocking(move || starting.recv().unwrap()).await.unwrap();
-        Self { hub, port, config, stop: Some(stop), thread: Some(thread), folder }
+        Self { hub, port, config, stop: Some(stop), thread: Some(thread), folder, build }
     }
 
     /// Ends this hub and starts another on the same database.
     pub(crate) async fn restart(mut self, stop: Stop) -> Self {
         let config = self.config.clone();
-        let folder = std::sync::Arc::clone(&self.folder);
+        let (folder, build) = (std::sync::Arc::clone(&self.folder), self.build);
         self.end(stop).await;
-        Self::start_in(folder, |fresh| *fresh = config).await
+        Self::start_in(folder, |fresh| *fresh = config, build).await
     }
 
     /// Ends this hub.
@@ -258,12 +280,13 @@ pub(crate) struct Answer {
 }
 
 async fn serve(
+    builder: HubBuilder,
     config: Config,
     started: mpsc::Sender<(Hub, u16)>,
     stopping: tokio::sync::oneshot::Receiver<Stop>,
 ) {
     let workers = config.server.workers;
-    let hub = Hub::builder().config(config).start().await.unwrap();
+    let hub = builder.start().await.unwrap();
     let mounted = hub.clone();
     let server = HttpServer::new(move || App::new().configure(mounted.routes()))
         .workers(workers)

@@ -102,16 +102,17 @@ impl WsSession {
             Outcome::Answered(identity, Attached::Attached { session }) => {
                 log::debug!("{} is {:?}, session {session:?}", self.connection.id, identity.user);
                 self.standing = session.map_or(Standing::Plain, Standing::Reliable);
-                self.accounts = Accounts::new(identity.accounts.as_deref());
+                self.accounts = accounts(&identity, self.connection.dialect);
                 self.live_until(&identity);
                 *self.connection.user.borrow_mut() = Some(identity.user);
             }
         }
     }
 
-    /// In a dialect whose `auth` names no session to get a new one, the request's is meant.
+    /// In a dialect whose `auth` names no session to get a new one, the request's is meant first.
     fn name_session(&self, request: &mut AuthRequest) {
-        let is_new = request.session == SessionRequest::New
+        let is_new = self.standing == Standing::Stranger
+            && request.session == SessionRequest::New
             && self.connection.dialect.session_default() == SessionRequest::New;
         if let (true, Some(session)) = (is_new, &self.upgrade.session) {
             request.session = session.clone();
@@ -165,9 +166,13 @@ async fn attach_to(
     }
 }
 
+fn accounts(identity: &Identity, dialect: DialectKind) -> Accounts {
+    Accounts::new(identity.accounts.as_deref()).or_default(dialect.account_default())
+}
+
 fn kind(request: AuthRequest, identity: &Identity, dialect: DialectKind) -> AttachKind {
     let user = &identity.user;
-    let accounts = Accounts::new(identity.accounts.as_deref());
+    let accounts = accounts(identity, dialect);
     match request.session {
         SessionRequest::Plain => {
             let secret = session_secret(&request.token, user, clock::wall());
