@@ -20,7 +20,7 @@ const AGE_MAX_MS: i64 = 300_000;
 const AHEAD_MAX_MS: i64 = 60_000;
 
 /// For how long the nonce of an envelope must be remembered: no older one is taken.
-pub const NONCE_AGE_MAX_MS: u64 = (AGE_MAX_MS + AHEAD_MAX_MS) as u64;
+pub(super) const NONCE_AGE_MAX_MS: u64 = (AGE_MAX_MS + AHEAD_MAX_MS) as u64;
 
 /// `hex(SHA-256("<token>:<user>:<start of the five minutes around now>"))`: 64 characters.
 pub fn session_secret(token: &str, user: &UserId, now: Timestamp) -> String {
