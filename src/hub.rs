@@ -12,7 +12,7 @@ use actix_web::web::ServiceConfig;
 use tokio::sync::oneshot;
 
 use crate::auth::{
-    ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, JwtVerifier, TokenVerifier,
+    ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, JwtVerifier, Nonces, TokenVerifier,
 };
 use crate::commands::CommandHandler;
 use crate::config::Config;
@@ -21,11 +21,13 @@ use crate::delivery::messages::{DeliveryPorts, FlushFloors, PublishError, Receip
 use crate::delivery::{BroadcastReceipt, Publisher, Wait, broadcast};
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
+use crate::notebook::Notebook;
+use crate::notes::NoteStore;
 use crate::persistence::messages::PersistencePort;
-use crate::persistence::{Persistence, PersistenceHandle, StoreSetupError};
+use crate::persistence::{Persistence, PersistenceHandle, StoreSetupError, StoredNotes};
 use crate::protocol::{NewEvent, UserId};
 use crate::registry::messages::Drain;
-use crate::registry::{Worker, WorkerParts};
+use crate::registry::{Rooms, Worker, WorkerParts};
 use crate::ws;
 
 /// How long shutting down waits for floors to be written, beyond the drain window.
@@ -53,6 +55,7 @@ pub struct HubBuilder {
     verifier: Option<Arc<dyn TokenVerifier>>,
     authorize: Option<Arc<dyn Authorize>>,
     commands: Option<Arc<dyn CommandHandler>>,
+    notes: Option<Arc<dyn NoteStore>>,
 }
 
 impl HubBuilder {
@@ -91,6 +94,13 @@ impl HubBuilder {
         self
     }
 
+    /// With the host's own notes; without it the hub keeps them in its database.
+    #[must_use]
+    pub fn note_store(mut self, notes: impl NoteStore) -> Self {
+        self.notes = Some(Arc::new(notes));
+        self
+    }
+
     /// Opens the database, brings its schema up to date, and starts the actors.
     ///
     /// # Errors
@@ -119,11 +129,18 @@ impl HubBuilder {
             persistence.port().clone(),
             publisher.broadcast_started(),
         ));
+        let rooms = Rooms::default();
+        let notes = self
+            .notes
+            .unwrap_or_else(|| Arc::new(StoredNotes::new(persistence.port(), &config.notes)));
+        let notebook = Notebook::new(notes, publisher.clone(), rooms.clone(), &config.notes);
+        notebook.start();
         let authorize = self.authorize.unwrap_or_else(|| Arc::new(EveryoneMay));
         let draining = Arc::new(AtomicBool::new(false));
         let http = HttpState::new(http::Parts {
             publisher: publisher.clone(),
             deliveries: ports.clone(),
+            notebook: notebook.clone(),
             persistence: persistence.port().clone(),
             callers,
             authorize: Arc::clone(&authorize),
@@ -145,6 +162,9 @@ impl HubBuilder {
             arbiters,
             workers: AtomicU32::new(0),
             drains: Mutex::default(),
+            notebook,
+            rooms,
+            nonces: Arc::default(),
         })))
     }
 }
@@ -188,6 +208,9 @@ struct Inner {
     arbiters: Vec<Arbiter>,
     workers: AtomicU32,
     drains: Mutex<Vec<Recipient<Drain>>>,
+    notebook: Notebook,
+    rooms: Rooms,
+    nonces: Arc<Nonces>,
 }
 
 impl std::fmt::Debug for Hub {
@@ -250,6 +273,11 @@ impl Hub {
     /// As [`Hub::publish`].
     pub async fn broadcast(&self, event: NewEvent) -> Result<BroadcastReceipt, PublishError> {
         self.0.publisher.broadcast(event).await
+    }
+
+    /// Its notes.
+    pub fn notes(&self) -> &Notebook {
+        &self.0.notebook
     }
 
     /// What the hub counts.
@@ -317,6 +345,9 @@ impl Hub {
                 verifier: Arc::clone(&self.0.verifier),
                 authorize: Arc::clone(&self.0.authorize),
                 commands: self.0.commands.clone(),
+                notebook: self.0.notebook.clone(),
+                rooms: self.0.rooms.clone(),
+                nonces: Arc::clone(&self.0.nonces),
                 config: Arc::clone(&self.0.config),
                 metrics: self.0.metrics.clone(),
             },

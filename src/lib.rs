@@ -15,6 +15,7 @@ pub mod dialect;
 pub mod http;
 mod hub;
 pub mod metrics;
+pub mod notebook;
 pub mod notes;
 pub mod persistence;
 pub mod protocol;

@@ -21,6 +21,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/delivery/pending", PURE),
     ("src/notes/", PURE),
     ("src/notes/", &["tokio", "actix", "jsonwebtoken", "crate::persistence"]),
+    ("src/registry/presence.rs", PURE),
     ("src/registry/sessions.rs", PURE),
     ("src/ws/heartbeat.rs", PURE),
     ("src/ws/rate.rs", PURE),

@@ -12,6 +12,10 @@ pub struct LimitsConfig {
     pub message_bytes_hard_max: usize,
     /// Frames per connection and minute, acks and pings apart.
     pub frames_per_minute_max: u32,
+    /// Signals (`note_signal`) per connection and second; they are frames as well.
+    pub signals_per_second_max: u32,
+    /// Rooms one connection may be in.
+    pub rooms_per_connection_max: usize,
     /// Connections of one user.
     pub connections_per_user_max: usize,
     /// Sessions of one user; beyond, the one longest away is forgotten.
@@ -30,6 +34,8 @@ impl Default for LimitsConfig {
             message_bytes_max: 1024 * 1024,
             message_bytes_hard_max: 8 * 1024 * 1024,
             frames_per_minute_max: 300,
+            signals_per_second_max: 20,
+            rooms_per_connection_max: 256,
             connections_per_user_max: 20,
             sessions_per_user_max: 100,
             outbox_bytes_max: 1024 * 1024,

@@ -12,6 +12,8 @@ pub struct NotesConfig {
     pub require_signed: bool,
     /// Names and values of one note's fields at most, in bytes.
     pub note_bytes_max: usize,
+    /// Users one note is shared with at most.
+    pub members_max: usize,
     /// Notes on one page of a list at most.
     pub page_limit_max: usize,
 }
@@ -22,6 +24,7 @@ impl Default for NotesConfig {
             strict_fields: false,
             require_signed: false,
             note_bytes_max: 1024 * 1024,
+            members_max: 100,
             page_limit_max: 500,
         }
     }

@@ -85,6 +85,8 @@ fn bounds(config: &Config) -> Vec<Bound> {
         ("limits", "message_bytes_max", limits.message_bytes_max as u64, 1_024, GIB),
         ("limits", "message_bytes_hard_max", limits.message_bytes_hard_max as u64, 1_024, GIB),
         ("limits", "frames_per_minute_max", u64::from(limits.frames_per_minute_max), 1, 10_000_000),
+        ("limits", "signals_per_second_max", u64::from(limits.signals_per_second_max), 0, 100_000),
+        ("limits", "rooms_per_connection_max", limits.rooms_per_connection_max as u64, 0, 100_000),
         (
             "limits",
             "connections_per_user_max",
@@ -104,6 +106,7 @@ fn bounds(config: &Config) -> Vec<Bound> {
         ("publish", "batch_events_max", publish.batch_events_max as u64, 1, 100_000),
         ("publish", "wait_ms_max", publish.wait_ms_max, 1, 3_600_000),
         ("notes", "note_bytes_max", notes.note_bytes_max as u64, 1_024, 64 * MIB),
+        ("notes", "members_max", notes.members_max as u64, 0, 10_000),
         ("notes", "page_limit_max", notes.page_limit_max as u64, 1, 10_000),
     ]
 }

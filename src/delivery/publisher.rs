@@ -89,6 +89,16 @@ impl Publisher {
         event: NewEvent,
     ) -> Result<Vec<Result<Receipt, PublishError>>, PublishError> {
         event.check(self.config.data_bytes_max)?;
+        Ok(self.tell(users, event).await)
+    }
+
+    /// Publishes an event of the hub's own making to several users, as
+    /// [`Publisher::publish_to`] does. It is as large as what it tells of.
+    pub async fn tell(
+        &self,
+        users: Vec<(UserId, Audience)>,
+        event: NewEvent,
+    ) -> Vec<Result<Receipt, PublishError>> {
         let ephemeral = event.ephemeral;
         let (content, duplicate) = fix(event);
         let submissions = users
@@ -104,7 +114,7 @@ impl Publisher {
                 })
             })
             .collect();
-        Ok(self.submit(submissions).await)
+        self.submit(submissions).await
     }
 
     /// Publishes many events, for any users; answers in order once all are durable or refused.

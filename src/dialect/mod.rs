@@ -12,6 +12,7 @@ use crate::protocol::{
 
 pub mod frame;
 pub mod native;
+mod notes;
 pub mod updates;
 
 /// Which spelling a connection uses.

@@ -12,10 +12,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{DecodeError, Dialect, push_json_string};
+use super::{DecodeError, Dialect, notes, push_json_string};
 use crate::protocol::{
     Ack, AuthRefusal, AuthRequest, ClientError, Command, Event, EventId, OfflinePolicy, Push,
-    ReplyTo, Seq, SessionId, SessionRequest,
+    ReplyTo, Seq, SessionId, SessionRequest, SignedFrame,
 };
 
 /// The native dialect.
@@ -26,8 +26,8 @@ pub struct Native;
 /// from one that is absent.
 #[derive(Deserialize)]
 struct Incoming<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     token: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -42,6 +42,14 @@ struct Incoming<'a> {
     event_ids: Option<&'a RawValue>,
     #[serde(borrow, default)]
     up_to: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    payload: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    signature: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    nonce: Option<&'a RawValue>,
 }
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
@@ -56,12 +64,18 @@ impl Dialect for Native {
         }
         let incoming: Incoming<'_> =
             serde_json::from_str(frame).map_err(|_| DecodeError::InvalidFormat)?;
-        match &*incoming.kind {
+        let Some(kind) = incoming.kind.as_deref() else {
+            return signed(&incoming, frame).map(Command::Signed);
+        };
+        match kind {
             "ack" => ack(&incoming).map(Command::Ack),
             "ping" => Ok(Command::Ping(ReplyTo::default())),
             "auth" => auth(&incoming).map(Command::Auth),
             "sync_complete" => Ok(Command::SyncComplete(ReplyTo::default())),
-            kind => Ok(Command::Other { kind: kind.to_owned(), frame: frame.clone() }),
+            kind => match notes::decode(kind, frame) {
+                Some(note) => note.map(Command::Note),
+                None => Ok(Command::Other { kind: kind.to_owned(), frame: frame.clone() }),
+            },
         }
     }
 
@@ -103,6 +117,7 @@ impl Dialect for Native {
                 json!({"type": "error", "message": error.message(), "code": error.code()})
             }
             Push::Reply(_) => return None,
+            Push::Note(note) => return Some(notes::encode(note)),
             Push::Reconnect { retry_after_ms } => {
                 json!({"type": "reconnect", "retry_after_ms": retry_after_ms})
             }
@@ -138,11 +153,30 @@ impl Dialect for Native {
     }
 }
 
+/// A frame without a type is a signed envelope, or nothing we can read.
+fn signed(incoming: &Incoming<'_>, frame: &ByteString) -> Result<SignedFrame, DecodeError> {
+    let (Some(payload), Some(signature)) = (incoming.payload, incoming.signature) else {
+        return Err(DecodeError::InvalidFormat);
+    };
+    // What is not there, or not text, fits no signature.
+    let raw = |part: Option<&RawValue>| {
+        part.map_or_else(ByteString::new, |part| frame.slice_ref(part.get()))
+    };
+    Ok(SignedFrame {
+        payload: frame.slice_ref(payload.get()),
+        timestamp: raw(incoming.timestamp),
+        nonce: raw(incoming.nonce),
+        signature: serde_json::from_str(signature.get()).unwrap_or_default(),
+    })
+}
+
 fn value<T: DeserializeOwned>(raw: &RawValue) -> Result<T, DecodeError> {
     serde_json::from_str(raw.get()).map_err(|_| DecodeError::InvalidFormat)
 }
 
-fn optional<T: DeserializeOwned>(raw: Option<&RawValue>) -> Result<Option<T>, DecodeError> {
+pub(super) fn optional<T: DeserializeOwned>(
+    raw: Option<&RawValue>,
+) -> Result<Option<T>, DecodeError> {
     raw.map_or(Ok(None), value)
 }
 

@@ -111,7 +111,7 @@ impl Dialect for Updates {
 
     fn encode_reply(&self, push: &Push, to: &ReplyTo) -> Option<String> {
         match push {
-            Push::Established | Push::AuthSuccess { .. } => None,
+            Push::Established | Push::AuthSuccess { .. } | Push::Note(_) => None,
             Push::AuthOk { user, session, need_full_sync, cursor } => {
                 let data = json!({
                     "user": user,

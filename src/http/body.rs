@@ -4,6 +4,8 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpMessage, HttpRequest};
 
+use serde::de::DeserializeOwned;
+
 use super::HttpState;
 use super::error::{ApiError, Code};
 
@@ -28,6 +30,20 @@ pub(super) async fn read(
         Ok(Err(_)) => Err(ApiError::new(Code::InvalidJson, "the body could not be read")),
         Err(_) => Err(too_large()),
     }
+}
+
+/// Reads a small body as `T`.
+///
+/// # Errors
+/// When it is not JSON, or not an object of that shape.
+pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, ApiError> {
+    // serde reads a struct from an array too; an object is asked for.
+    let value: serde_json::Value = serde_json::from_slice(json)
+        .map_err(|error| ApiError::new(Code::InvalidJson, error.to_string()))?;
+    if !value.is_object() {
+        return Err(ApiError::field("the body is an object"));
+    }
+    serde_json::from_value(value).map_err(|error| ApiError::field(error.to_string()))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {

@@ -44,6 +44,20 @@ impl FromRequest for Administrator {
     }
 }
 
+/// A caller that is known: what it may do, the handler decides.
+#[derive(Debug)]
+pub(super) struct Anyone(pub(super) Caller);
+
+impl FromRequest for Anyone {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = caller(request);
+        Box::pin(async { caller.await.map(Self) })
+    }
+}
+
 impl FromRequest for User {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;

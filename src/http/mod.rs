@@ -12,6 +12,7 @@ pub mod error;
 mod event_body;
 mod events;
 mod health;
+mod notes;
 mod openapi;
 mod parameters;
 mod sessions;
@@ -33,6 +34,7 @@ use crate::config::Config;
 use crate::delivery::Publisher;
 use crate::delivery::messages::DeliveryPorts;
 use crate::metrics::Metrics;
+use crate::notebook::Notebook;
 use crate::persistence::messages::PersistencePort;
 
 /// What the API is made of.
@@ -41,6 +43,8 @@ pub struct Parts {
     pub publisher: Publisher,
     /// The delivery actors.
     pub deliveries: DeliveryPorts,
+    /// Every note.
+    pub notebook: Notebook,
     /// The store.
     pub persistence: PersistencePort,
     /// Tells callers by what they present.
@@ -71,6 +75,10 @@ impl HttpState {
 
     fn deliveries(&self) -> &DeliveryPorts {
         &self.0.deliveries
+    }
+
+    fn notebook(&self) -> &Notebook {
+        &self.0.notebook
     }
 
     fn persistence(&self) -> &PersistencePort {
@@ -119,22 +127,32 @@ const API: &str = "/api/v1";
 /// One path and what it takes.
 struct Mount {
     path: &'static str,
-    method: Method,
-    route: Route,
+    routes: Vec<(Method, Route)>,
 }
 
 /// Every path of the API; the description has the same ones.
 fn mounts() -> Vec<Mount> {
-    let at = |method, path, route| Mount { path, method, route };
+    let at = |method, path, route| Mount { path, routes: vec![(method, route)] };
     let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
     vec![
         at(post.clone(), "/api/v1/users/{user}/events", web::to(events::publish)),
         at(post.clone(), "/api/v1/events", web::to(batch::publish_batch)),
-        at(post, "/api/v1/broadcast", web::to(broadcast::broadcast)),
+        at(post.clone(), "/api/v1/broadcast", web::to(broadcast::broadcast)),
         at(get.clone(), "/api/v1/sync", web::to(sync::sync)),
         at(get.clone(), "/api/v1/users/{user}/sessions", web::to(sessions::list)),
-        at(delete, "/api/v1/users/{user}/sessions/{session}", web::to(sessions::revoke)),
+        at(delete.clone(), "/api/v1/users/{user}/sessions/{session}", web::to(sessions::revoke)),
         at(get.clone(), "/api/v1/events/{event_id}/trace", web::to(trace::trace)),
+        at(get.clone(), "/api/v1/notes", web::to(notes::list)),
+        at(get.clone(), "/api/v1/notes/{note}", web::to(notes::read)),
+        at(post.clone(), "/api/v1/notes/{note}/events", web::to(notes::publish)),
+        Mount {
+            path: "/api/v1/notes/{note}/members",
+            routes: vec![
+                (get.clone(), web::to(notes::members::list_members)),
+                (post, web::to(notes::members::share)),
+            ],
+        },
+        at(delete, "/api/v1/notes/{note}/members/{user}", web::to(notes::members::unshare)),
         at(get.clone(), "/api/v1/openapi.json", web::to(openapi::document)),
         at(get.clone(), "/healthz", web::to(health::healthz)),
         at(get.clone(), "/readyz", web::to(health::readyz)),
@@ -144,19 +162,25 @@ fn mounts() -> Vec<Mount> {
 
 impl Mount {
     fn resource(self, path: &str) -> Resource {
-        // A HEAD is answered like its GET, without the body.
-        let (methods, allow) = match self.method {
-            Method::GET => (guard::Any(guard::Get()).or(guard::Head()), "GET, HEAD".to_owned()),
-            method => {
-                let allow = method.to_string();
-                (guard::Any(guard::Method(method)), allow)
-            }
-        };
+        let mut resource = web::resource(path);
+        let mut allow = Vec::new();
+        for (method, route) in self.routes {
+            // A HEAD is answered like its GET, without the body.
+            let methods = if method == Method::GET {
+                allow.push("GET, HEAD".to_owned());
+                guard::Any(guard::Get()).or(guard::Head())
+            } else {
+                allow.push(method.to_string());
+                guard::Any(guard::Method(method))
+            };
+            resource = resource.route(route.guard(methods));
+        }
+        let allow = allow.join(", ");
         let refuse = move || {
             let allow = allow.clone();
             async move { Err::<&'static str, _>(ApiError::method(allow)) }
         };
-        web::resource(path).route(self.route.guard(methods)).default_service(web::to(refuse))
+        resource.default_service(web::to(refuse))
     }
 }
 

@@ -14,7 +14,7 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
 use super::error::{Code, PROBLEM_JSON, Problem};
 use super::event_body::EventBody;
-use super::{batch, bodies, broadcast, error, events, health, sessions, sync, trace};
+use super::{batch, bodies, broadcast, error, events, health, notes, sessions, sync, trace};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,6 +30,12 @@ use super::{batch, bodies, broadcast, error, events, health, sessions, sync, tra
         sessions::list,
         sessions::revoke,
         trace::trace,
+        notes::list,
+        notes::read,
+        notes::publish,
+        notes::members::list_members,
+        notes::members::share,
+        notes::members::unshare,
         document,
         health::healthz,
         health::readyz,

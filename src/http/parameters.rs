@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::error::ApiError;
-use crate::protocol::{EventId, SessionId, UserId};
+use crate::protocol::{EventId, NoteId, SessionId, UserId};
 
 /// The user of a path with `{user}`.
 ///
@@ -29,6 +29,14 @@ pub(super) fn user(request: &HttpRequest) -> Result<UserId, ApiError> {
 /// When it is not the name of a session.
 pub(super) fn session(request: &HttpRequest) -> Result<SessionId, ApiError> {
     SessionId::new(&segment(request, "session")?).map_err(|error| refuse("session", error))
+}
+
+/// The note of a path with `{note}`.
+///
+/// # Errors
+/// When it is not the name of a note.
+pub(super) fn note(request: &HttpRequest) -> Result<NoteId, ApiError> {
+    NoteId::new(&segment(request, "note")?).map_err(|error| refuse("note", error))
 }
 
 /// The event of a path with `{event_id}`.

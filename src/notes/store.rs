@@ -77,6 +77,12 @@ pub enum NoteError {
     /// The store did not answer, or failed. A write may have been done all the same.
     #[error("the notes are not available")]
     Unavailable,
+    /// It is shared with as many users as it may be.
+    #[error("a note is shared with at most {members_max} users")]
+    TooManyMembers {
+        /// How many that are.
+        members_max: usize,
+    },
     /// Too much is waiting; try again in a moment.
     #[error("the notes have too much waiting")]
     Overloaded,

@@ -16,7 +16,7 @@ use super::messages::{
 use crate::config::NotesConfig;
 use crate::notes::{
     Author, Members, NewNote, NoteChange, NoteEdit, NoteError, NoteEvent, NotePage, NoteQuery,
-    NoteStore, Role, Shared, SharedNote, allowed,
+    NoteStore, Role, Shared, SharedNote,
 };
 use crate::protocol::{EventId, NoteId, Timestamp, UserId};
 
@@ -59,13 +59,11 @@ impl StoredNotes {
 
 impl NoteStore for StoredNotes {
     fn create<'a>(&'a self, new: NewNote) -> BoxFuture<'a, Result<NoteChange, NoteError>> {
-        let fields = allowed(new.fields, self.config.strict_fields);
-        self.write(NoteWrite::Create(NewNote { fields, ..new })).boxed()
+        self.write(NoteWrite::Create(new)).boxed()
     }
 
     fn update<'a>(&'a self, edit: NoteEdit) -> BoxFuture<'a, Result<NoteChange, NoteError>> {
-        let changes = allowed(edit.changes, self.config.strict_fields);
-        self.write(NoteWrite::Update(NoteEdit { changes, ..edit })).boxed()
+        self.write(NoteWrite::Update(edit)).boxed()
     }
 
     fn delete<'a>(

@@ -3,7 +3,7 @@
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
-use super::{EventId, OfflinePolicy, ReplyTo, Seq, SessionId};
+use super::{EventId, NoteCommand, OfflinePolicy, ReplyTo, Seq, SessionId, SignedFrame};
 
 /// One thing a client said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub enum Command {
     SyncComplete(ReplyTo),
     /// Asks something of the application.
     Call(Call),
+    /// Asks something about notes.
+    Note(NoteCommand),
+    /// Says any of these in a signed envelope.
+    Signed(SignedFrame),
     /// Something this dialect does not know: an extension may.
     Other {
         /// Its `type`.
@@ -34,7 +38,9 @@ impl Command {
             Command::Auth(request) => request.reply_to.clone(),
             Command::Ping(to) | Command::SyncComplete(to) => to.clone(),
             Command::Call(call) => call.reply_to.clone(),
-            Command::Ack(_) | Command::Other { .. } => ReplyTo::default(),
+            Command::Ack(_) | Command::Note(_) | Command::Signed(_) | Command::Other { .. } => {
+                ReplyTo::default()
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ pub enum ClientError {
     AuthTimeout,
     /// The command needs an authenticated connection.
     AuthRequired,
+    /// The signature of an envelope is not good, or one is needed.
+    BadSignature,
     /// The user has too many connections.
     TooManyConnections,
     /// The hub cannot do this now (overloaded, or its database is away).
@@ -32,6 +34,7 @@ impl ClientError {
             ClientError::RateLimited => "Rate limit exceeded. Please slow down.",
             ClientError::AuthTimeout => "Authentication timeout. Connection will be closed.",
             ClientError::AuthRequired => "Authentication required",
+            ClientError::BadSignature => "Message authentication failed",
             ClientError::TooManyConnections => "Maximum connections exceeded for this user",
             ClientError::Unavailable => "Temporarily unavailable. Please try again.",
         }
@@ -46,6 +49,7 @@ impl ClientError {
             ClientError::RateLimited => "rate_limited",
             ClientError::AuthTimeout => "auth_timeout",
             ClientError::AuthRequired => "auth_required",
+            ClientError::BadSignature => "bad_signature",
             ClientError::TooManyConnections => "too_many_connections",
             ClientError::Unavailable => "unavailable",
         }

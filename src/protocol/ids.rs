@@ -95,7 +95,6 @@ name!(
     SessionId,
     128
 );
-
 name!(
     /// One note, named by whoever made it.
     NoteId,

@@ -8,6 +8,7 @@ mod command;
 mod error;
 mod event;
 mod ids;
+mod note;
 mod position;
 mod push;
 mod reply;
@@ -22,6 +23,7 @@ pub use self::event::{
     Action, DEFAULT_ACCOUNT, Event, EventContent, EventError, NewEvent, is_account,
 };
 pub use self::ids::{ConnectionId, EventId, IdError, NoteId, SessionId, Slot, UserId};
+pub use self::note::{NoteCommand, NotePush, NoteRefusal, Present};
 pub use self::position::{Seq, Timestamp};
 pub use self::push::{AuthRefusal, Push};
 pub use self::reply::{CommandError, CommandReply, Reference, ReplyTo};

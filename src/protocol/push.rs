@@ -1,6 +1,6 @@
 //! What the hub says to one connection, apart from events.
 
-use super::{ClientError, CommandError, CommandReply, Seq, SessionId, Timestamp, UserId};
+use super::{ClientError, CommandError, CommandReply, NotePush, Seq, SessionId, Timestamp, UserId};
 
 /// One thing the hub says; each dialect has its own spelling, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum Push {
         /// When it was answered.
         timestamp: Timestamp,
     },
+    /// Something about notes.
+    Note(NotePush),
     /// The client said something wrong.
     Error(ClientError),
     /// A command was obeyed, or not.

@@ -8,20 +8,24 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler};
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
-use super::messages::{Drain, Order, Orders, SendKind};
+use super::messages::{Drain, Order, Orders, RoomFrame, SendKind};
 use super::worker::{Check, Worker};
 use crate::clock;
 use crate::delivery::messages::Unreachable;
 use crate::dialect::{EventFrames, frame};
-use crate::protocol::{ClientError, CloseCode, ConnectionId, NoteId, Push, UserId};
+use crate::protocol::{ClientError, CloseCode, ConnectionId, NoteId, NotePush, Push, UserId};
 use crate::ws::heartbeat::Beat;
 use crate::ws::outbox::Pushed;
 
 /// Messages that may wait; delivery actors keep what does not fit.
 const MAILBOX_MAX: usize = 4_096;
+
+/// A reader with more than this waiting gets no signals.
+const SIGNAL_BEHIND_BYTES_MAX: usize = 16 * 1024;
 
 /// How often connections are closed while draining.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
@@ -84,13 +88,35 @@ impl SessionRegistry {
             .iter()
             .filter_map(|order| match order {
                 Order::FanOut { targets, kind: SendKind::Redelivery, .. } => Some(targets),
-                Order::FanOut { .. } | Order::Say { .. } | Order::Close { .. } => None,
+                Order::FanOut { .. }
+                | Order::Say { .. }
+                | Order::Room { .. }
+                | Order::LeaveRoom { .. }
+                | Order::Close { .. } => None,
             })
             .flatten()
             // One that is gone is for the fan-out to notice.
             .filter(|target| places.get(**target).is_none_or(|found| found.outbox.is_empty()))
             .copied()
             .collect()
+    }
+
+    fn tell_room(&self, frame: &Bytes, targets: &[ConnectionId], kind: RoomFrame) {
+        let mut slow = Vec::new();
+        let places = self.worker.places();
+        for connection in targets.iter().filter_map(|target| places.get(*target)) {
+            let is_behind = connection.outbox.bytes() > SIGNAL_BEHIND_BYTES_MAX;
+            if kind == RoomFrame::Signal && is_behind {
+                continue;
+            }
+            if connection.outbox.push(frame.clone()) == Pushed::Overflow {
+                slow.push(Rc::clone(connection));
+            }
+        }
+        drop(places);
+        for connection in slow {
+            self.worker.close(&connection, CloseCode::TooSlow);
+        }
     }
 
     fn say(&self, connection: ConnectionId, push: &Push) {
@@ -179,6 +205,13 @@ impl Handler<Orders> for SessionRegistry {
                     self.fan_out(&user, &frames, room.as_ref(), targets);
                 }
                 Order::Say { connection, push } => self.say(connection, &push),
+                Order::Room { frame, targets, kind } => self.tell_room(&frame, &targets, kind),
+                Order::LeaveRoom { connection, note } => {
+                    if let Some(connection) = self.worker.connection(connection) {
+                        connection.rooms.borrow_mut().retain(|room| *room != note);
+                        self.say(connection.id, &Push::Note(NotePush::Left(note)));
+                    }
+                }
                 Order::Close { connection, code } => {
                     if let Some(connection) = self.worker.connection(connection) {
                         self.worker.close(&connection, code);

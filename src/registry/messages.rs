@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::dialect::EventFrames;
@@ -37,6 +38,22 @@ pub enum Order {
         /// What.
         push: Push,
     },
+    /// Hands a frame of a room to connections.
+    Room {
+        /// The frame.
+        frame: Bytes,
+        /// Who gets it.
+        targets: Vec<ConnectionId>,
+        /// What it is about.
+        kind: RoomFrame,
+    },
+    /// Takes note that a connection was turned out of a room, and tells it.
+    LeaveRoom {
+        /// Who.
+        connection: ConnectionId,
+        /// Which room.
+        note: NoteId,
+    },
     /// Ends one connection.
     Close {
         /// Which.
@@ -53,6 +70,15 @@ pub enum SendKind {
     First,
     /// It was sent before and not acked.
     Redelivery,
+}
+
+/// What a frame of a room is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RoomFrame {
+    /// Who comes and goes.
+    Presence,
+    /// Something of the moment: dropped rather than queued behind what waits for its reader.
+    Signal,
 }
 
 /// Tells every connection to come back, spread evenly over `window`, closes each with 1012, and

@@ -4,8 +4,11 @@ mod acks;
 mod actor;
 mod connection;
 pub mod messages;
+pub mod presence;
+mod rooms;
 pub mod sessions;
 mod worker;
 
 pub use self::connection::{Connection, SocketHandle};
+pub use self::rooms::Rooms;
 pub use self::worker::{Worker, WorkerParts};

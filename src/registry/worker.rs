@@ -12,8 +12,9 @@ use super::acks::AckBatches;
 use super::actor::SessionRegistry;
 use super::connection::{Connection, SocketHandle};
 use super::messages::{Drain, Orders};
+use super::rooms::Rooms;
 use super::sessions::Places;
-use crate::auth::{Authorize, TokenVerifier};
+use crate::auth::{Authorize, Nonces, TokenVerifier};
 use crate::clock;
 use crate::commands::CommandHandler;
 use crate::config::Config;
@@ -21,6 +22,7 @@ use crate::delivery::messages::{AckEntry, DeliveryPorts, Detach};
 use crate::delivery::retry::DueQueue;
 use crate::dialect::DialectKind;
 use crate::metrics::Metrics;
+use crate::notebook::Notebook;
 use crate::protocol::{CloseCode, ConnectionId, Push, ReplyTo};
 use crate::ws::outbox::{Outbox, Pushed};
 
@@ -35,6 +37,12 @@ pub struct WorkerParts {
     pub authorize: Arc<dyn Authorize>,
     /// Obeys commands, if the host has a handler.
     pub commands: Option<Arc<dyn CommandHandler>>,
+    /// Every note.
+    pub notebook: Notebook,
+    /// Who follows which note.
+    pub rooms: Rooms,
+    /// The envelopes that were taken.
+    pub nonces: Arc<Nonces>,
     /// The settings.
     pub config: Arc<Config>,
     /// The counters.
@@ -102,6 +110,7 @@ impl Worker {
             is_draining: Cell::new(false),
         }));
         let addr = SessionRegistry::new(worker.clone()).start();
+        worker.0.parts.rooms.add_registry(index, addr.clone().recipient());
         *worker.0.orders.borrow_mut() = Some(addr.clone().recipient());
         (worker, addr.recipient())
     }
@@ -155,6 +164,9 @@ impl Worker {
     pub fn closed(&self, connection: &Rc<Connection>) {
         if self.0.places.borrow_mut().remove(connection.id).is_some() {
             self.0.parts.metrics.connection_ended(connection.dialect);
+        }
+        for note in connection.rooms.take() {
+            self.0.parts.rooms.leave(&note, connection.id);
         }
         connection.outbox.finish();
         if !connection.outbox.is_empty() {

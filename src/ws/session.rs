@@ -5,6 +5,8 @@
 
 mod auth;
 mod call;
+mod notes;
+mod signed;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
 use actix_http::ws::{Frame, ProtocolError};
 
+use self::signed::{Keys, Seal};
 use super::assembly::{Assembly, Incoming, MessageLimits, refusal};
 use super::rate::FrameRate;
 use crate::clock;
@@ -56,6 +59,8 @@ pub(super) struct WsSession {
     connection: Rc<Connection>,
     assembly: Assembly,
     rate: FrameRate,
+    signals: FrameRate,
+    keys: Keys,
     standing: Standing,
     /// What its token is limited to.
     accounts: Accounts,
@@ -68,7 +73,9 @@ impl WsSession {
             worker,
             connection,
             assembly: Assembly::default(),
-            rate: FrameRate::default(),
+            rate: FrameRate::per_minute(),
+            signals: FrameRate::per_second(),
+            keys: Keys::default(),
             standing: Standing::Stranger,
             accounts: Accounts::default(),
             upgrade,
@@ -110,7 +117,7 @@ impl WsSession {
     fn take(&mut self, incoming: Incoming, ctx: &mut Context<Self>) {
         match incoming {
             Incoming::Message(text) => match self.connection.dialect.dialect().decode(&text) {
-                Ok(command) => self.obey(command, ctx),
+                Ok(command) => self.obey(command, Seal::None, ctx),
                 Err(_) => self.refuse_counted(ClientError::InvalidFormat),
             },
             Incoming::TooLarge => self.refuse_counted(ClientError::TooLarge),
@@ -149,7 +156,7 @@ impl WsSession {
         self.rate.allows(frames_max, clock::now())
     }
 
-    fn obey(&mut self, command: Command, ctx: &mut Context<Self>) {
+    fn obey(&mut self, command: Command, seal: Seal, ctx: &mut Context<Self>) {
         match command {
             // Acks and pings are not counted.
             Command::Ack(ack) => {
@@ -160,12 +167,17 @@ impl WsSession {
                 }
             }
             Command::Ping(to) => self.answer(&Push::Pong { timestamp: clock::wall() }, &to),
+            Command::Signed(frame) => self.open_envelope(&frame, seal, ctx),
             counted if !self.is_within_rate() => {
                 self.refuse_to(ClientError::RateLimited, &counted.reply_to());
             }
             Command::Auth(request) => self.authenticate(request, ctx),
             Command::SyncComplete(to) => self.sync_complete(&to),
             Command::Call(call) => self.call(call),
+            Command::Note(_) if seal == Seal::None && self.worker.config().notes.require_signed => {
+                self.refuse(ClientError::BadSignature);
+            }
+            Command::Note(command) => self.obey_note(command, ctx),
             Command::Other { .. } => self.refuse(ClientError::UnknownType),
         }
     }

@@ -18,6 +18,7 @@ mod world;
 mod auth;
 mod delivery;
 mod embedded;
+mod notes;
 mod offline;
 mod operations;
 mod publish;

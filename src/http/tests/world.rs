@@ -10,13 +10,16 @@ use actix_web::{App, test, web};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use serde_json::Value;
 
+use super::one_note::OneNote;
 use super::probe::Probe;
 use crate::auth::{ApiKeys, AuthError, Authorize, Caller, Callers, Identity, Scope, TokenVerifier};
 use crate::config::{AuthConfig, Config};
 use crate::delivery::Publisher;
 use crate::http::{HttpState, Parts, configure};
 use crate::metrics::Metrics;
+use crate::notebook::Notebook;
 use crate::protocol::{NewEvent, Timestamp, UserId};
+use crate::registry::Rooms;
 
 /// An API key with every scope.
 pub(super) const KEY: &str = "key-of-the-application";
@@ -107,12 +110,19 @@ impl World {
         let (deliveries, persistence) = probe.ports();
         let draining = Arc::new(AtomicBool::new(false));
         let api_keys = ApiKeys::from_config(&AuthConfig::default(), Some(KEY)).unwrap();
+        let publisher = Publisher::new(
+            deliveries.clone(),
+            persistence.clone(),
+            Arc::new(config.publish.clone()),
+        );
         let state = HttpState::new(Parts {
-            publisher: Publisher::new(
-                deliveries.clone(),
-                persistence.clone(),
-                Arc::new(config.publish.clone()),
+            notebook: Notebook::new(
+                Arc::new(OneNote),
+                publisher.clone(),
+                Rooms::default(),
+                &config.notes,
             ),
+            publisher,
             deliveries,
             persistence,
             callers: Callers::new(api_keys, Arc::new(Tokens)),

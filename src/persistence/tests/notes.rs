@@ -83,7 +83,7 @@ fn event_of(change: &NoteChange) -> EventId {
 async fn two_edits_of_different_fields_from_one_base_both_survive() {
     for fixture in fixtures().await {
         let notes = fixture.notes();
-        let created = notes.create(new("n", "alice", json!({"id": "x", "a": 1, "b": 1}), 10));
+        let created = notes.create(new("n", "alice", json!({"a": 1, "b": 1}), 10));
         assert_eq!(created.await.unwrap().note.fields, fields(json!({"a": 1, "b": 1})));
         // Asked at once, so that they may share a transaction.
         let a = notes.update(edit("n", "alice", json!({"a": 2}), Some(1), 11));
@@ -303,15 +303,12 @@ async fn old_tombstones_go_with_their_members_and_so_do_old_events() {
 }
 
 #[actix::test]
-async fn fields_are_refused_and_dropped_as_configured() {
+async fn what_is_too_large_or_nothing_is_refused() {
     for fixture in fixtures().await {
-        let config =
-            NotesConfig { strict_fields: true, note_bytes_max: 1_024, ..Default::default() };
+        let config = NotesConfig { note_bytes_max: 1_024, ..Default::default() };
         let notes = StoredNotes::new(fixture.handle.port(), &config);
-        let secret = json!({"title": "plain", "content": "[ENCRYPTED]", "color": "red"});
-        let created = notes.create(new("n", "alice", secret, 10)).await.unwrap();
-        assert_eq!(created.note.fields, fields(json!({"content": "[ENCRYPTED]"})));
-        let nothing = notes.update(edit("n", "alice", json!({"color": "red"}), None, 11)).await;
+        notes.create(new("n", "alice", json!({"a": 1}), 10)).await.unwrap();
+        let nothing = notes.update(edit("n", "alice", json!({}), None, 11)).await;
         assert_eq!(nothing, Err(NoteError::NothingToChange));
         let large = json!({"encryptedContent": "x".repeat(1_024)});
         let large = notes.update(edit("n", "alice", large, None, 11)).await;

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{Standing, WsSession};
-use crate::auth::{AuthError, Identity, session_secret};
+use crate::auth::{AuthError, Identity, SessionKeys};
 use crate::clock;
 use crate::config::OnExpiry;
 use crate::delivery::messages::{Attach, AttachKind, Attached};
@@ -26,7 +26,7 @@ const ATTACH_WAIT_MAX: Duration = Duration::from_secs(10);
 /// What came of an `auth`.
 enum Outcome {
     Refused(AuthRefusal),
-    Answered(Identity, Attached),
+    Answered(Identity, Box<SessionKeys>, Attached),
 }
 
 impl WsSession {
@@ -67,17 +67,18 @@ impl WsSession {
             if owner.is_some_and(|owner| owner != identity.user) {
                 return Outcome::Refused(AuthRefusal::Failed);
             }
+            let keys = Box::new(SessionKeys::new(&request.token, &identity.user, clock::wall()));
             let (reply, attached) = oneshot::channel();
             let attach = Attach {
                 user: identity.user.clone(),
                 connection,
                 registry: orders,
                 dialect,
-                kind: kind(request, &identity, dialect),
+                kind: kind(request, &identity, dialect, &keys),
                 reply,
             };
             let attached = attach_to(&worker, attach, attached).await;
-            Outcome::Answered(identity, attached)
+            Outcome::Answered(identity, keys, attached)
         }
         .into_actor(self)
         .map(move |outcome, session, _ctx| session.authenticated(outcome, &to))
@@ -90,19 +91,20 @@ impl WsSession {
                 self.answer(&Push::AuthFailed(refusal), to);
                 self.close(CloseCode::AuthFailed);
             }
-            Outcome::Answered(_, Attached::TooManyConnections) => {
+            Outcome::Answered(_, _, Attached::TooManyConnections) => {
                 self.refuse_to(ClientError::TooManyConnections, to);
                 self.close(CloseCode::LimitExceeded);
             }
-            Outcome::Answered(_, Attached::Unavailable) => {
+            Outcome::Answered(_, _, Attached::Unavailable) => {
                 self.refuse_to(ClientError::Unavailable, to);
                 self.say(&Push::Reconnect { retry_after_ms: 1_000 });
                 self.close(CloseCode::Restart);
             }
-            Outcome::Answered(identity, Attached::Attached { session }) => {
+            Outcome::Answered(identity, keys, Attached::Attached { session }) => {
                 log::debug!("{} is {:?}, session {session:?}", self.connection.id, identity.user);
                 self.standing = session.map_or(Standing::Plain, Standing::Reliable);
                 self.accounts = accounts(&identity, self.connection.dialect);
+                self.keys.renew(keys);
                 self.live_until(&identity);
                 *self.connection.user.borrow_mut() = Some(identity.user);
             }
@@ -170,13 +172,17 @@ fn accounts(identity: &Identity, dialect: DialectKind) -> Accounts {
     Accounts::new(identity.accounts.as_deref()).or_default(dialect.account_default())
 }
 
-fn kind(request: AuthRequest, identity: &Identity, dialect: DialectKind) -> AttachKind {
+fn kind(
+    request: AuthRequest,
+    identity: &Identity,
+    dialect: DialectKind,
+    keys: &SessionKeys,
+) -> AttachKind {
     let user = &identity.user;
     let accounts = accounts(identity, dialect);
     match request.session {
         SessionRequest::Plain => {
-            let secret = session_secret(&request.token, user, clock::wall());
-            let greeting = Push::AuthSuccess { user: user.clone(), secret };
+            let greeting = Push::AuthSuccess { user: user.clone(), secret: keys.secret() };
             AttachKind::Plain { greeting, accounts }
         }
         session @ (SessionRequest::New | SessionRequest::Named(_)) => AttachKind::Reliable {

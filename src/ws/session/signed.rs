@@ -1,0 +1,68 @@
+//! Frames in signed envelopes, on a live connection.
+
+use actix::Context;
+
+use super::{Standing, WsSession};
+use crate::auth::SessionKeys;
+use crate::clock;
+use crate::protocol::{ClientError, SignedFrame};
+
+/// Whether a command came in an envelope whose signature is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seal {
+    None,
+    Good,
+}
+
+/// The keys a connection's client may sign with.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    current: Option<Box<SessionKeys>>,
+    /// Of the token before: what was signed while it was renewed is still on its way.
+    before: Option<Box<SessionKeys>>,
+}
+
+impl Keys {
+    /// Takes the keys of the connection's token, or of a new one.
+    pub(super) fn renew(&mut self, keys: Box<SessionKeys>) {
+        self.before = self.current.replace(keys);
+    }
+}
+
+impl WsSession {
+    /// Opens an envelope and obeys what is in it. Who is nobody yet may put anything in one: a
+    /// stranger's `auth` is accepted on its token alone.
+    pub(super) fn open_envelope(
+        &mut self,
+        frame: &SignedFrame,
+        seal: Seal,
+        ctx: &mut Context<Self>,
+    ) {
+        let is_good = self.standing == Standing::Stranger || self.is_genuine(frame);
+        if seal == Seal::Good || !is_good {
+            self.refuse_counted(ClientError::BadSignature);
+            return;
+        }
+        match self.connection.dialect.dialect().decode(&frame.payload) {
+            Ok(command) => self.obey(command, Seal::Good, ctx),
+            Err(_) => self.refuse_counted(ClientError::InvalidFormat),
+        }
+    }
+
+    fn is_genuine(&self, frame: &SignedFrame) -> bool {
+        let Some(user) = self.connection.user() else { return false };
+        let now = clock::wall();
+        let keys = [self.keys.current.as_deref(), self.keys.before.as_deref()];
+        let is_signed = keys.into_iter().flatten().any(|keys| match keys.check(frame, now) {
+            Ok(()) => true,
+            Err(error) => {
+                log::debug!("an envelope of {user:?} is refused: {error}");
+                false
+            }
+        });
+        // Used up only by who could sign it.
+        is_signed
+            && frame.nonce.len() > 2
+            && self.worker.parts().nonces.take(&user, &frame.nonce, clock::now())
+    }
+}
