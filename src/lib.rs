@@ -7,6 +7,7 @@
 //! The `staffetta` program is one such application. `ARCHITECTURE.md` is the map of the rest.
 
 pub mod auth;
+pub mod backoff;
 pub mod clock;
 pub mod commands;
 pub mod config;

@@ -23,6 +23,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/notes/", &["tokio", "actix", "jsonwebtoken", "crate::persistence"]),
     ("src/registry/presence.rs", PURE),
     ("src/registry/sessions.rs", PURE),
+    ("src/backoff.rs", PURE),
     ("src/ws/heartbeat.rs", PURE),
     ("src/ws/rate.rs", PURE),
     ("src/delivery/", &["diesel::", "jsonwebtoken", "actix_web"]),

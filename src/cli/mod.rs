@@ -1,6 +1,5 @@
 //! The command line: what can be asked of the program, and who answers.
 
-mod backoff;
 mod credentials;
 mod duration;
 mod publish;

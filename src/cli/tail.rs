@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use staffetta::backoff::Backoff;
 use staffetta::config::Config;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -17,7 +18,6 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use self::follower::{Ending, Follower, Step};
 use self::state::StateFile;
-use super::backoff::Backoff;
 use super::{complain, credentials, print};
 
 /// Silence for this long means that nobody is there: the hub pings every 25 s.
@@ -25,6 +25,12 @@ const SILENCE_MAX: Duration = Duration::from_secs(45);
 
 /// How often a sign of life is asked for.
 const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// The longest first pause before coming back.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// The longest pause before coming back.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// A connection that lasted this long was good: the backoff starts over.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
@@ -80,7 +86,7 @@ enum Next {
 pub(super) async fn run(args: TailArgs, config: &Config) -> Result<(), Box<dyn Error>> {
     let state = StateFile::open(args.state.clone(), &args.user)?;
     let mut follower = Follower::new(state.session(), &args.offline, !args.no_ack, args.count);
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     let url = args.url.clone().unwrap_or_else(|| format!("ws://{}/ws", config.server.listen));
     loop {
         let token = match &args.token {
