@@ -54,6 +54,8 @@ pub struct RetentionConfig {
     pub sessions_age_s: u64,
     /// What a deleted note leaves behind is forgotten after this long, in seconds.
     pub tombstones_age_s: u64,
+    /// Dead letters stay this long after their last attempt, in seconds.
+    pub dead_letters_age_s: u64,
     /// How often the log is pruned, in milliseconds.
     pub prune_interval_ms: u64,
     /// Events pruned in one transaction at most.
@@ -67,6 +69,7 @@ impl Default for RetentionConfig {
             owed_events_max: 10_000,
             sessions_age_s: 90 * 86_400,
             tombstones_age_s: 90 * 86_400,
+            dead_letters_age_s: 30 * 86_400,
             prune_interval_ms: 60_000,
             prune_step_max: 500,
         }

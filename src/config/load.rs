@@ -15,11 +15,26 @@ use super::{Config, validate};
 const NO_SETTINGS: [&str; 3] = ["STAFFETTA_API_KEY", "STAFFETTA_CONFIG", "STAFFETTA_LOG"];
 
 /// Settings that have no default, and so do not show in the defaults: each is a text.
-const WITHOUT_DEFAULT: [(&str, &str); 4] =
-    [("auth", "jwks_file"), ("auth", "jwks_url"), ("auth", "issuer"), ("auth", "audience")];
+const WITHOUT_DEFAULT: [(&str, &str); 8] = [
+    ("auth", "jwks_file"),
+    ("auth", "jwks_url"),
+    ("auth", "issuer"),
+    ("auth", "audience"),
+    ("webhooks", "commands_url"),
+    ("webhooks", "events_url"),
+    ("webhooks", "secret"),
+    ("webhooks", "secret_file"),
+];
 
 /// Settings whose values must not be printed.
-const SECRET: [(&str, &str); 3] = [("database", "url"), ("auth", "keys"), ("auth", "api_keys")];
+const SECRET: [(&str, &str); 6] = [
+    ("database", "url"),
+    ("auth", "keys"),
+    ("auth", "api_keys"),
+    ("webhooks", "commands_url"),
+    ("webhooks", "events_url"),
+    ("webhooks", "secret"),
+];
 
 /// What there is to read.
 #[derive(Clone, Debug, Default)]

@@ -10,6 +10,7 @@ mod load;
 mod notes;
 mod server;
 mod validate;
+mod webhooks;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,7 @@ pub use self::limits::{LimitsConfig, WsConfig};
 pub use self::load::{ConfigError, Origin, Settings, Sources};
 pub use self::notes::NotesConfig;
 pub use self::server::{DatabaseConfig, PublishConfig, ServerConfig, Synchronous};
+pub use self::webhooks::WebhooksConfig;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,4 +44,6 @@ pub struct Config {
     pub publish: PublishConfig,
     /// What a note may hold and how clients write it.
     pub notes: NotesConfig,
+    /// Where commands and the hub's own events are posted to.
+    pub webhooks: WebhooksConfig,
 }

@@ -34,6 +34,10 @@ pub(super) fn problems(
         let origin = given("database", "url");
         problems.push(format!("database.url{origin}: must start with sqlite:// or postgres://"));
     }
+    for (key, problem) in config.webhooks.problems() {
+        let origin = given("webhooks", key);
+        problems.push(format!("webhooks.{key}{origin}: {problem}"));
+    }
     for (index, key) in config.auth.keys.iter().enumerate() {
         problems.extend(key_problem(key).map(|p| format!("auth.keys[{index}]: {p}")));
     }
@@ -55,7 +59,8 @@ fn bounds(config: &Config) -> Vec<Bound> {
     const DAY_MS: u64 = 86_400_000;
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
-    let Config { server, database, auth, delivery, retention, limits, ws, publish, notes } = config;
+    let Config { server, database, auth, delivery, retention, limits, ws, publish, .. } = config;
+    let Config { notes, webhooks, .. } = config;
     vec![
         ("server", "workers", server.workers as u64, 0, 1_024),
         ("server", "connections_max", server.connections_max as u64, 1, 10_000_000),
@@ -80,6 +85,7 @@ fn bounds(config: &Config) -> Vec<Bound> {
         ("retention", "owed_events_max", retention.owed_events_max, 1, 1_000_000_000),
         ("retention", "sessions_age_s", retention.sessions_age_s, 1, 100 * YEAR_S),
         ("retention", "tombstones_age_s", retention.tombstones_age_s, 1, 100 * YEAR_S),
+        ("retention", "dead_letters_age_s", retention.dead_letters_age_s, 1, 100 * YEAR_S),
         ("retention", "prune_interval_ms", retention.prune_interval_ms, 10, DAY_MS),
         ("retention", "prune_step_max", u64::from(retention.prune_step_max), 1, 100_000),
         ("limits", "message_bytes_max", limits.message_bytes_max as u64, 1_024, GIB),
@@ -108,12 +114,20 @@ fn bounds(config: &Config) -> Vec<Bound> {
         ("notes", "note_bytes_max", notes.note_bytes_max as u64, 1_024, 64 * MIB),
         ("notes", "members_max", notes.members_max as u64, 0, 10_000),
         ("notes", "page_limit_max", notes.page_limit_max as u64, 1, 10_000),
+        ("webhooks", "queue_max", webhooks.queue_max as u64, 1, 1_000_000),
+        ("webhooks", "queue_bytes_max", webhooks.queue_bytes_max as u64, 1_024, GIB),
+        ("webhooks", "concurrency", webhooks.concurrency as u64, 1, 256),
+        ("webhooks", "timeout_ms", webhooks.timeout_ms, 10, 600_000),
+        ("webhooks", "attempts_max", u64::from(webhooks.attempts_max), 1, 1_000),
+        ("webhooks", "backoff_ms", webhooks.backoff_ms, 1, DAY_MS),
+        ("webhooks", "backoff_ms_max", webhooks.backoff_ms_max, 1, DAY_MS),
+        ("webhooks", "dead_letters_max", webhooks.dead_letters_max, 0, 10_000_000),
     ]
 }
 
 /// Settings that must not be above another.
 fn pairs(config: &Config) -> Vec<(&'static str, u64, &'static str, u64)> {
-    let Config { server, delivery, limits, publish, .. } = config;
+    let Config { server, delivery, limits, publish, webhooks, .. } = config;
     vec![
         (
             "limits.message_bytes_max",
@@ -132,6 +146,12 @@ fn pairs(config: &Config) -> Vec<(&'static str, u64, &'static str, u64)> {
             publish.data_bytes_max as u64,
             "server.body_bytes_max",
             server.body_bytes_max as u64,
+        ),
+        (
+            "webhooks.backoff_ms",
+            webhooks.backoff_ms,
+            "webhooks.backoff_ms_max",
+            webhooks.backoff_ms_max,
         ),
     ]
 }

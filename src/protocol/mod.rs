@@ -7,6 +7,7 @@ mod close;
 mod command;
 mod error;
 mod event;
+mod hub_event;
 mod ids;
 mod note;
 mod position;
@@ -22,6 +23,7 @@ pub use self::error::ClientError;
 pub use self::event::{
     Action, DEFAULT_ACCOUNT, Event, EventContent, EventError, NewEvent, is_account,
 };
+pub use self::hub_event::{HubEvent, HubEventKind, HubEventKinds};
 pub use self::ids::{ConnectionId, EventId, IdError, NoteId, SessionId, Slot, UserId};
 pub use self::note::{NoteCommand, NotePush, NoteRefusal, Present};
 pub use self::position::{Seq, Timestamp};

@@ -138,3 +138,34 @@ fn a_file_that_is_no_toml_is_named_with_its_line() {
     let problems = problems(&file("[delivery\n"));
     assert!(problems[0].starts_with("x.toml: ") && problems[0].contains("line 1"), "{problems:?}");
 }
+
+#[test]
+fn a_webhook_needs_a_url_and_a_secret_and_shows_neither() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let good = format!("commands_url = \"https://u:hunter2@h/c\"\nsecret = \"{secret}\"\n");
+    let settings = Config::load(&file(&format!("[webhooks]\n{good}"))).unwrap();
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains(secret), "{shown}");
+    for (text, problem) in [
+        (
+            "events_url = \"http://h\"",
+            "webhooks.secret: (or secret_file) is needed to sign what is posted",
+        ),
+        (
+            "commands_url = \"ftp://u:hunter2@h\"\nsecret_file = \"s\"",
+            "webhooks.commands_url (x.toml): must be an http:// or https:// URL",
+        ),
+        (
+            "events_url = \"https://\"\nsecret_file = \"s\"",
+            "webhooks.events_url (x.toml): must be an http:// or https:// URL",
+        ),
+        ("secret = \"hunter2\"", "webhooks.secret (x.toml): has fewer than 32 bytes"),
+        (
+            "secret = \"hunter2\"\nsecret_file = \"s\"",
+            "webhooks.secret (x.toml): must not stand beside secret_file",
+        ),
+    ] {
+        assert_eq!(problems(&file(&format!("[webhooks]\n{text}\n"))), [problem]);
+    }
+    assert_eq!(problems(&file("[webhooks]\nevents = [\"everything\"]\n")).len(), 1);
+}
