@@ -18,6 +18,7 @@ use crate::commands::CommandHandler;
 use crate::config::Config;
 use crate::delivery::actor::{self as delivery_actor, ReliableDelivery};
 use crate::delivery::messages::{DeliveryPorts, FlushFloors, PublishError, Receipt};
+use crate::delivery::notices::Notices;
 use crate::delivery::{BroadcastReceipt, Publisher, Wait, broadcast};
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
@@ -118,7 +119,12 @@ impl HubBuilder {
         let callers = Callers::new(api_keys, Arc::clone(&verifier));
         let metrics = Metrics::new();
         let persistence = Persistence::start(&config.database, &config.retention, metrics.clone())?;
-        let (arbiters, ports) = start_deliveries(&config, persistence.port(), &metrics);
+        let (arbiters, ports) = start_deliveries(
+            &config,
+            persistence.port(),
+            &metrics,
+            &Notices::nobody(metrics.clone()),
+        );
         let publisher = Publisher::new(
             ports.clone(),
             persistence.port().clone(),
@@ -173,6 +179,7 @@ fn start_deliveries(
     config: &Config,
     persistence: &PersistencePort,
     metrics: &Metrics,
+    notices: &Notices,
 ) -> (Vec<Arbiter>, DeliveryPorts) {
     let groups = match config.delivery.threads {
         0 => config.server.workers_or_cores(),
@@ -182,7 +189,8 @@ fn start_deliveries(
     let mut ports = Vec::with_capacity(groups);
     for group in 0..groups.max(1) {
         let arbiter = Arbiter::new();
-        let actor = ReliableDelivery::new(group, config, persistence.clone(), metrics.clone());
+        let (persistence, metrics) = (persistence.clone(), metrics.clone());
+        let actor = ReliableDelivery::new(group, config, persistence, metrics, notices.clone());
         let addr = ReliableDelivery::start_in_arbiter(&arbiter.handle(), |_| actor);
         ports.push(delivery_actor::port(&addr));
         arbiters.push(arbiter);

@@ -31,6 +31,8 @@ pub struct Metrics {
     connections_updates: Gauge,
     closes: Family<Labels, Counter>,
     outbox_overflows: Counter,
+    hub_events_lost: Counter,
+    webhook_posts: Family<Labels, Counter>,
     groups: Histogram,
     group_seconds: Histogram,
     publish_seconds: Histogram,
@@ -60,6 +62,8 @@ impl Metrics {
             connections_updates: speaking(DialectKind::Updates),
             closes: Family::default(),
             outbox_overflows: Counter::default(),
+            hub_events_lost: Counter::default(),
+            webhook_posts: Family::default(),
             groups: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             group_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             publish_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
@@ -84,11 +88,21 @@ impl Metrics {
                 "Connections closed for reading too slowly",
                 &self.outbox_overflows,
             ),
+            (
+                "hub_events_lost",
+                "Events of the hub itself that nobody took in time",
+                &self.hub_events_lost,
+            ),
         ] {
             all.register(name, help, counter.clone());
         }
         all.register("full_syncs", "Sessions told to do a full sync, by reason", full_syncs);
         all.register("connections", "Live connections, by dialect", connections);
+        all.register(
+            "webhook_posts",
+            "Attempts to post to a webhook, by what came of them",
+            self.webhook_posts.clone(),
+        );
         all.register("closes", "Connections closed by the hub, by close code", self.closes.clone());
         all.register("group_commit_events", "Events per transaction", self.groups.clone());
         all.register("group_commit_seconds", "Time a transaction took", self.group_seconds.clone());
@@ -145,6 +159,17 @@ impl Metrics {
             self.outbox_overflows.inc();
         }
         self.closes.get_or_create(&[("code", code.code().to_string())]).inc();
+    }
+
+    /// Notes that an event of the hub itself was not passed on.
+    pub fn hub_event_lost(&self) {
+        self.hub_events_lost.inc();
+    }
+
+    /// Notes what came of an attempt to post to a webhook: `taken`, `failed`, or of the post
+    /// itself: `dead`, `lost`.
+    pub fn webhook_post(&self, outcome: &'static str) {
+        self.webhook_posts.get_or_create(&[("outcome", outcome.to_owned())]).inc();
     }
 
     /// Everything as Prometheus text (OpenMetrics 1.0).

@@ -18,6 +18,7 @@ use super::messages::{
     Acks, Attach, DeliveryPort, Detach, FlushFloors, ListSessions, LiveUsers, Publish, Revoke,
     SyncComplete, TraceEvent, Unreachable,
 };
+use super::notices::Notices;
 use super::pending::{AttachRequest, Limits, Moment, PendingTable};
 use super::retry::RetryPolicy;
 use super::window::WindowLimits;
@@ -29,7 +30,7 @@ use crate::persistence::messages::{
     Appended, Floor, Flush, LogPruned, LogRead, ObservePruning, PersistencePort, SessionClaimed,
     UserLoaded,
 };
-use crate::protocol::{SessionId, SessionRecord, UserId};
+use crate::protocol::{HubEventKinds, SessionId, SessionRecord, UserId};
 
 /// Messages that may wait for one ReliableDelivery. A full mailbox makes publishers wait
 /// (`send().await`); acks and detaches are kept by the workers and tried again.
@@ -51,6 +52,7 @@ pub struct ReliableDelivery {
     table: PendingTable,
     persistence: PersistencePort,
     metrics: Metrics,
+    notices: Notices,
     tick: Duration,
     floor_flush: Duration,
     registries: HashMap<u32, Registry>,
@@ -80,12 +82,14 @@ impl ReliableDelivery {
         config: &Config,
         persistence: PersistencePort,
         metrics: Metrics,
+        notices: Notices,
     ) -> Self {
         Self {
             group,
-            table: PendingTable::new(limits(config)),
+            table: PendingTable::new(limits(config, notices.kinds())),
             persistence,
             metrics,
+            notices,
             tick: Duration::from_millis(config.delivery.tick_ms),
             floor_flush: Duration::from_millis(config.delivery.floor_flush_ms),
             registries: HashMap::new(),
@@ -121,7 +125,7 @@ pub fn port(addr: &Addr<ReliableDelivery>) -> DeliveryPort {
     }
 }
 
-fn limits(config: &Config) -> Limits {
+fn limits(config: &Config, notices: HubEventKinds) -> Limits {
     let delivery = &config.delivery;
     Limits {
         retry: RetryPolicy {
@@ -138,6 +142,7 @@ fn limits(config: &Config) -> Limits {
         users_cached_max: delivery.users_cached_max,
         waiting_max: WAITING_MAX,
         traces_max: delivery.traces_max,
+        notices,
     }
 }
 

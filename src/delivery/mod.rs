@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod broadcast;
 pub mod messages;
+pub mod notices;
 pub mod output;
 pub mod pending;
 mod publisher;

@@ -2,7 +2,7 @@
 
 use crate::persistence::messages::{AppendEvent, Ticket};
 use crate::protocol::{
-    CloseCode, ConnectionId, Event, NoteId, Push, Seq, SessionId, SessionRecord, UserId,
+    CloseCode, ConnectionId, Event, HubEvent, NoteId, Push, Seq, SessionId, SessionRecord, UserId,
 };
 use crate::registry::messages::SendKind;
 
@@ -75,6 +75,8 @@ pub enum Output {
         /// Stop after the event that passes this many bytes.
         bytes_max: usize,
     },
+    /// Tell that something happened; only kinds that are wanted.
+    Notice(HubEvent),
     /// Answer what came in under this ticket.
     Answer(Ticket, Answer),
 }

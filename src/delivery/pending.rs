@@ -5,6 +5,7 @@
 //! is owed, in flight or settled: never two of them, never none.
 
 mod attach;
+mod notices;
 mod overdue;
 mod publish;
 mod replay;
@@ -21,7 +22,7 @@ use super::user::{Tenant, User};
 use super::window::WindowLimits;
 use crate::dialect::DialectKind;
 use crate::persistence::messages::{Floor, StoreError, Ticket, UserSnapshot};
-use crate::protocol::{CloseCode, ConnectionId, Seq, SessionId, Timestamp, UserId};
+use crate::protocol::{CloseCode, ConnectionId, HubEventKinds, Seq, SessionId, Timestamp, UserId};
 
 use self::publish::PendingAppend;
 
@@ -53,6 +54,8 @@ pub struct Limits {
     pub waiting_max: usize,
     /// Deliveries whose trace is remembered.
     pub traces_max: usize,
+    /// Which events of the hub itself are told.
+    pub notices: HubEventKinds,
 }
 
 /// What the table counted since it was last asked.

@@ -25,6 +25,16 @@ pub(super) enum Tenant {
     Reliable(SessionId),
 }
 
+impl Tenant {
+    /// The session, if there is one.
+    pub(super) fn session(&self) -> Option<&SessionId> {
+        match self {
+            Tenant::Plain { .. } => None,
+            Tenant::Reliable(session) => Some(session),
+        }
+    }
+}
+
 /// A publisher that waits until every live session acked.
 #[derive(Debug)]
 pub(super) struct Waiter {

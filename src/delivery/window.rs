@@ -38,8 +38,8 @@ pub struct InFlight {
 pub struct Overdue {
     /// To be sent again, rising.
     pub again: Vec<InFlight>,
-    /// Sent as often as allowed: the session is to be given up.
-    pub exhausted: bool,
+    /// An event sent as often as allowed: the session is to be given up.
+    pub exhausted: Option<EventId>,
 }
 
 /// The deliveries of one session.
@@ -123,7 +123,7 @@ impl Window {
                 continue;
             };
             if entry.redeliveries >= redeliveries_max {
-                overdue.exhausted = true;
+                overdue.exhausted = Some(entry.content.id);
                 continue;
             }
             entry.redeliveries += 1;

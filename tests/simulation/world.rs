@@ -5,7 +5,7 @@ mod check;
 mod driver;
 mod steps;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use staffetta::delivery::messages::Submission;
@@ -13,7 +13,9 @@ use staffetta::delivery::pending::{Limits, Moment, PendingTable};
 use staffetta::delivery::retry::RetryPolicy;
 use staffetta::delivery::window::WindowLimits;
 use staffetta::persistence::messages::Ticket;
-use staffetta::protocol::{ConnectionId, EventId, OfflinePolicy, SessionId, Timestamp, UserId};
+use staffetta::protocol::{
+    ConnectionId, EventId, HubEventKinds, OfflinePolicy, SessionId, Timestamp, UserId,
+};
 
 use crate::client::Client;
 use crate::random::Random;
@@ -85,6 +87,8 @@ pub(crate) struct World {
     pub(crate) names: HashMap<ConnectionId, SessionId>,
     /// What each session settled in this life of the hub.
     pub(crate) settled: HashMap<SessionId, BTreeSet<i64>>,
+    /// Sessions the core told to be open.
+    pub(crate) online: HashSet<SessionId>,
     pub(crate) next_place: u32,
     pub(crate) next_id: u128,
     pub(crate) performed: u64,
@@ -106,6 +110,7 @@ pub(crate) fn limits() -> Limits {
         users_cached_max: 100,
         waiting_max: 50,
         traces_max: 100,
+        notices: HubEventKinds::all(),
     }
 }
 
@@ -142,6 +147,7 @@ impl World {
             owners: HashMap::new(),
             names: HashMap::new(),
             settled: HashMap::new(),
+            online: HashSet::new(),
             next_place: 0,
             next_id: 0,
             performed: 0,

@@ -7,7 +7,9 @@ use actix::Recipient;
 use actix::prelude::SendError;
 
 use super::{ReliableDelivery, moment};
+use crate::delivery::notices::Notice;
 use crate::delivery::output::Output;
+use crate::delivery::pending::Moment;
 use crate::dialect::EventFrames;
 use crate::persistence::messages::{
     Append, AppendEvent, ClaimSession, DeleteSessions, LoadUser, ReadLog, SaveFloors, SaveSessions,
@@ -83,6 +85,10 @@ impl ReliableDelivery {
                 self.order(connection, Order::Close { connection, code });
             }
             Output::Append(event) => appends.push(event),
+            Output::Notice(event) => {
+                let Moment { now, wall } = moment();
+                self.notices.tell(Notice { event, at: wall }, now);
+            }
             Output::Answer(ticket, answer) => self.replies.answer(ticket, answer),
             Output::ReadLog { user, session, ticket, after, events_max, bytes_max } => {
                 let Some(myself) = &self.myself else { return };

@@ -97,6 +97,7 @@ impl PendingTable {
         let Some(loaded) = self.loaded_mut(user) else { return };
         let Some(tenant) = loaded.connections.remove(&connection) else { return };
         loaded.touched = Some(moment.now);
+        self.notice_closed(user, tenant.session(), None);
         let Tenant::Reliable(session) = tenant else { return };
         self.unlink(user, &session, moment);
     }
@@ -130,6 +131,7 @@ impl PendingTable {
         if let Some(link) = known.link {
             loaded.connections.remove(&link.connection);
             self.outputs.push(Output::Close { connection: link.connection, code });
+            self.notice_closed(user, Some(session), Some(code));
         }
         self.outputs.push(Output::DeleteSession(session.clone()));
         for waiter in complete {
@@ -142,16 +144,19 @@ impl PendingTable {
     pub(super) fn disconnect(&mut self, user: &UserId, connection: ConnectionId, code: CloseCode) {
         let Some(loaded) = self.loaded_mut(user) else { return };
         let tenant = loaded.connections.remove(&connection);
-        if let Some(Tenant::Reliable(session)) = tenant {
-            if let Some(known) = loaded.sessions.get_mut(&session) {
+        if let Some(Tenant::Reliable(session)) = &tenant {
+            if let Some(known) = loaded.sessions.get_mut(session) {
                 known.link = None;
                 known.reading = None;
             }
-            for waiter in loaded.desert_waiters(&session) {
+            for waiter in loaded.desert_waiters(session) {
                 self.finish(waiter);
             }
         }
         self.outputs.push(Output::Close { connection, code });
+        if let Some(tenant) = tenant {
+            self.notice_closed(user, tenant.session(), Some(code));
+        }
     }
 
     /// Sessions that were in the middle of something when the hub last stopped are looked at
@@ -222,6 +227,7 @@ impl PendingTable {
         loaded.connections.insert(connection, tenant);
         self.outputs.push(Output::Say { connection, push: greeting });
         self.answer_attach(ticket, Attached::Attached { session: None });
+        self.notice_opened(user, None, dialect);
     }
 
     /// Adds a session to a user, in place of the one longest away if there are too many.
@@ -289,11 +295,13 @@ impl PendingTable {
         if let Some(replaced) = replaced {
             loaded.connections.remove(&replaced);
             self.outputs.push(Output::Close { connection: replaced, code: CloseCode::Replaced });
+            self.notice_closed(user, Some(name), Some(CloseCode::Replaced));
         }
         let (owner, session) = (user.clone(), name.clone());
         let push = Push::AuthOk { user: owner, session, need_full_sync, cursor };
         self.outputs.push(Output::Say { connection, push });
         self.answer_attach(ticket, Attached::Attached { session: Some(name.clone()) });
+        self.notice_opened(user, Some(name), request.dialect);
         self.resume(user, name, moment);
     }
 

@@ -54,8 +54,9 @@ impl PendingTable {
         let Some(session) = loaded.sessions.get_mut(name) else { return };
         let Some(connection) = session.connection() else { return };
         let overdue = session.window.redeliver(moment.now, retry.ack_wait, retry.redeliveries_max);
-        if overdue.exhausted {
+        if let Some(event) = overdue.exhausted {
             self.counts.gave_up += 1;
+            self.notice_gave_up(user, name, event);
             log::warn!("gave up on {name:?} of {user:?}: events unacked");
             self.forget(user, name, CloseCode::GaveUp, DropReason::GaveUp);
             return;

@@ -36,6 +36,7 @@ impl PendingTable {
                 self.finish(waiter);
             }
         }
+        self.notice_settled(user, &name, &settled);
         if is_behind {
             self.pump(user, &name);
         }

@@ -2,7 +2,7 @@
 
 use staffetta::delivery::messages::{Attached, PublishError, Receipt, Revoked};
 use staffetta::delivery::output::{Answer, Output};
-use staffetta::protocol::{Ack, ConnectionId, Event, Push};
+use staffetta::protocol::{Ack, ConnectionId, Event, HubEvent, Push};
 use staffetta::registry::messages::SendKind;
 
 use super::{Open, Promise, Sabotage, WINDOW, World};
@@ -61,6 +61,7 @@ impl World {
                 self.sent.remove(&connection);
                 self.to(connection, Frame::Close);
             }
+            Output::Notice(event) => self.hear(event),
             Output::Append(event) => self.store.waiting.push_back(Job::Append(event)),
             Output::Claim { ticket, user, record } => {
                 self.store.waiting.push_back(Job::Claim(ticket, user, record));
@@ -79,6 +80,23 @@ impl World {
                 let open = self.open.remove(&ticket).unwrap_or_else(|| panic!("answered twice"));
                 self.answered(open, answer);
             }
+        }
+    }
+
+    /// A session is opened and closed in turn, and is given up or settles something only between.
+    fn hear(&mut self, event: HubEvent) {
+        match &event {
+            HubEvent::SessionOpened { session: Some(session), .. } => {
+                assert!(self.online.insert(session.clone()), "opened twice: {event:?}");
+            }
+            HubEvent::SessionClosed { session: Some(session), .. } => {
+                assert!(self.online.remove(session), "closed twice: {event:?}");
+            }
+            HubEvent::GaveUp { session, .. } | HubEvent::DeliverySettled { session, .. } => {
+                assert!(self.online.contains(session), "not open: {event:?}");
+            }
+            HubEvent::SessionOpened { session: None, .. }
+            | HubEvent::SessionClosed { session: None, .. } => {}
         }
     }
 

@@ -294,6 +294,7 @@ impl World {
         self.detaches.clear();
         self.sent.clear();
         self.settled.clear();
+        self.online.clear();
         for client in &mut self.clients {
             client.cut();
         }
