@@ -118,7 +118,12 @@ impl HubBuilder {
         let api_keys = ApiKeys::from_config(&config.auth, self.api_key.as_deref())?;
         let callers = Callers::new(api_keys, Arc::clone(&verifier));
         let metrics = Metrics::new();
-        let persistence = Persistence::start(&config.database, &config.retention, metrics.clone())?;
+        let persistence = Persistence::start(
+            &config.database,
+            &config.retention,
+            config.webhooks.dead_letters_max,
+            metrics.clone(),
+        )?;
         let (arbiters, ports) = start_deliveries(
             &config,
             persistence.port(),

@@ -6,6 +6,7 @@
 //! [`Readers`].
 
 mod answers;
+mod dead_letters;
 mod notes;
 mod reads;
 
@@ -23,7 +24,7 @@ use super::messages::{
     ShareNote, StartBroadcast, StoreError, UnshareNote, Waiting, WriteNote,
 };
 use super::readers::Readers;
-use super::{broadcasts, events, sessions};
+use super::{broadcasts, dead_letters as letters, events, sessions};
 use crate::clock;
 use crate::config::{DatabaseConfig, RetentionConfig};
 use crate::metrics::Metrics;
@@ -35,7 +36,8 @@ const MAILBOX_MAX: usize = 16_384;
 const PRUNE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Writes kept for the next group while the database is away. Beyond, they are given up: the
-/// log above the last written floor is sent again, more than it needs to be.
+/// log above the last written floor is sent again, more than it needs to be, and dead letters
+/// are lost.
 const KEPT_MAX: usize = 100_000;
 
 /// A write, or a read that must see every write before it.
@@ -61,6 +63,7 @@ pub struct Persistence {
     events_max: usize,
     waiting: Waiting,
     retention: RetentionConfig,
+    dead_letters_max: u64,
     is_pruning: bool,
     pruned: usize,
     observers: Vec<actix::Recipient<LogPruned>>,
@@ -105,6 +108,7 @@ impl Persistence {
     pub fn start(
         database: &DatabaseConfig,
         retention: &RetentionConfig,
+        dead_letters_max: u64,
         metrics: Metrics,
     ) -> Result<PersistenceHandle, StoreSetupError> {
         for migration in migrate(database)? {
@@ -131,6 +135,7 @@ impl Persistence {
             events_max: database.group_max,
             waiting: waiting.clone(),
             retention: retention.clone(),
+            dead_letters_max,
             is_pruning: false,
             pruned: 0,
             observers: Vec::new(),
@@ -183,7 +188,7 @@ impl Persistence {
         let failed = done.as_ref().err().cloned();
         self.kept = answers::answer(writes, done, &self.waiting);
         if self.kept.len() > KEPT_MAX {
-            log::error!("{} writes of sessions are given up", self.kept.len());
+            log::error!("{} writes of sessions and dead letters are given up", self.kept.len());
             self.kept.clear();
         }
         for job in after {
@@ -279,12 +284,15 @@ impl Persistence {
         let events_before = now.minus_ms(self.retention.events_age_s.saturating_mul(1_000));
         let sessions_before = now.minus_ms(self.retention.sessions_age_s.saturating_mul(1_000));
         let tombstones_before = now.minus_ms(self.retention.tombstones_age_s.saturating_mul(1_000));
+        let letters_before = now.minus_ms(self.retention.dead_letters_age_s.saturating_mul(1_000));
+        let letters_max = self.dead_letters_max;
         let connection = open(&self.opener, &mut self.connection)?;
         let (removed, users) = in_transaction(connection, |connection| {
             let (mut removed, users) = events::prune(events_before, step_max, connection)?;
             removed += sessions::prune(sessions_before, step_max, connection)?;
             removed += broadcasts::prune(events_before, connection)?;
             removed += super::notes::prune(tombstones_before, events_before, step_max, connection)?;
+            removed += letters::prune(letters_before, letters_max, step_max, connection)?;
             Ok((removed, users))
         })?;
         if !users.is_empty() {
@@ -331,6 +339,7 @@ fn port(addr: &Addr<Persistence>, waiting: Waiting) -> PersistencePort {
         flush: addr.clone().recipient(),
         observe_pruning: addr.clone().recipient(),
         notes: notes::port(addr),
+        dead_letters: dead_letters::port(addr),
         waiting,
     }
 }

@@ -10,10 +10,10 @@ use super::connection::{StoreConnection, in_transaction};
 use super::events::{self, LastSeqs};
 use super::messages::{
     Append, AppendEvent, AppendOutcome, BroadcastOutcome, BroadcastProgress, Claim, ClaimSession,
-    DeleteSessions, SaveFloors, SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError,
-    UnshareNote, WriteNote,
+    DeleteDeadLetter, DeleteSessions, FailDeadLetter, SaveDeadLetters, SaveFloors, SaveSessions,
+    SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, WriteNote,
 };
-use super::{broadcasts, notes, sessions};
+use super::{broadcasts, dead_letters, notes, sessions};
 use crate::notes::{NoteChange, NoteError, Shared};
 
 /// One write that was asked for.
@@ -30,6 +30,9 @@ pub(super) enum Write {
     ShareNote(ShareNote),
     UnshareNote(UnshareNote),
     SettleNotes(SettleNotes),
+    SaveDeadLetters(SaveDeadLetters),
+    FailDeadLetter(FailDeadLetter),
+    DeleteDeadLetter(DeleteDeadLetter),
 }
 
 impl Write {
@@ -46,7 +49,10 @@ impl Write {
             | Write::BroadcastProgress(_)
             | Write::ShareNote(_)
             | Write::UnshareNote(_)
-            | Write::SettleNotes(_) => 0,
+            | Write::SettleNotes(_)
+            | Write::SaveDeadLetters(_)
+            | Write::FailDeadLetter(_)
+            | Write::DeleteDeadLetter(_) => 0,
         }
     }
 }
@@ -60,6 +66,7 @@ pub(super) struct Outcomes {
     pub(super) notes: VecDeque<Result<NoteChange, NoteError>>,
     pub(super) shares: VecDeque<Result<Shared, NoteError>>,
     pub(super) unshares: VecDeque<bool>,
+    pub(super) deletions: VecDeque<bool>,
 }
 
 /// Writes a group.
@@ -129,6 +136,15 @@ fn write_all(
                 outcomes.unshares.push_back(notes::unshare(id, member, connection)?);
             }
             Write::SettleNotes(SettleNotes(events)) => notes::settle(events, connection)?,
+            Write::SaveDeadLetters(SaveDeadLetters(letters)) => {
+                dead_letters::save(letters, connection)?;
+            }
+            Write::FailDeadLetter(FailDeadLetter { id, error, at }) => {
+                dead_letters::fail(*id, error, *at, connection)?;
+            }
+            Write::DeleteDeadLetter(delete) => {
+                outcomes.deletions.push_back(dead_letters::delete(delete.id, connection)?);
+            }
         }
     }
     outcomes.appends.extend(events::append(&batch, last, connection)?);

@@ -4,6 +4,7 @@
 //! `reply` recipient once the transaction is durable, or failed.
 
 mod broadcast;
+mod dead_letters;
 mod notes;
 
 use std::sync::Arc;
@@ -18,6 +19,10 @@ use crate::protocol::{
 
 pub use self::broadcast::{
     BroadcastOutcome, BroadcastPart, BroadcastProgress, NextBroadcast, StartBroadcast,
+};
+pub use self::dead_letters::{
+    DeadLetter, DeadLetterPage, DeadLetterPort, DeleteDeadLetter, FailDeadLetter, FindDeadLetter,
+    ListDeadLetters, SaveDeadLetters,
 };
 pub use self::notes::{
     ListNotes, NoteReply, NoteWrite, NotesPort, ReadMembers, ReadNote, ReadUnsettled, SettleNotes,
@@ -348,6 +353,7 @@ pub struct PersistencePort {
     pub flush: Recipient<Flush>,
     pub observe_pruning: Recipient<ObservePruning>,
     pub notes: NotesPort,
+    pub dead_letters: DeadLetterPort,
     pub waiting: Waiting,
 }
 

@@ -5,6 +5,7 @@
 mod actor;
 mod broadcasts;
 mod connection;
+mod dead_letters;
 mod events;
 mod group;
 pub mod messages;

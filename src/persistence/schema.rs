@@ -97,3 +97,16 @@ diesel::table! {
         created_at -> BigInt,
     }
 }
+
+diesel::table! {
+    dead_letters (letter_id) {
+        letter_id -> Text,
+        target -> Text,
+        kind -> Text,
+        body -> Text,
+        attempts -> Integer,
+        last_error -> Text,
+        created_at -> BigInt,
+        failed_at -> BigInt,
+    }
+}

@@ -1,5 +1,6 @@
 //! The store by its messages, on SQLite and on Postgres.
 
+mod dead_letters;
 mod notes;
 
 use std::sync::Arc;
@@ -95,10 +96,14 @@ fn databases() -> Vec<Fresh> {
 
 /// Running stores. Their mailboxes have their size: a first question was answered.
 async fn fixtures() -> Vec<Fixture> {
+    fixtures_with(&RetentionConfig::default(), 100).await
+}
+
+async fn fixtures_with(retention: &RetentionConfig, dead_letters_max: u64) -> Vec<Fixture> {
     let start = |(config, folder, postgres): (DatabaseConfig, _, _)| {
         let metrics = Metrics::new();
-        let retention = RetentionConfig::default();
-        let handle = Persistence::start(&config, &retention, metrics.clone()).unwrap();
+        let handle =
+            Persistence::start(&config, retention, dead_letters_max, metrics.clone()).unwrap();
         let (sender, answers) = mpsc::unbounded_channel();
         let reply = Probe(sender).start().recipient();
         Fixture { config, handle, metrics, reply, answers, next_ticket: 0, folder, postgres }

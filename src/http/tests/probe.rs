@@ -31,6 +31,7 @@ pub(super) struct Script {
     pub(super) found: Result<Vec<StoredEvent>, StoreError>,
     pub(super) broadcast: Result<BroadcastOutcome, StoreError>,
     pub(super) broadcasts: Vec<(Arc<EventContent>, DuplicateKey)>,
+    pub(super) letters: Vec<DeadLetter>,
     /// Whether the store keeps every question to itself.
     pub(super) store_is_stuck: bool,
     kept: Vec<Kept>,
@@ -59,6 +60,7 @@ impl Default for Script {
             found: Ok(Vec::new()),
             broadcast: Ok(BroadcastOutcome::Started { users: 3 }),
             broadcasts: Vec::new(),
+            letters: Vec::new(),
             store_is_stuck: false,
             kept: Vec::new(),
         }
@@ -104,6 +106,7 @@ never_asked!(Append, SaveSessions, SaveFloors, DeleteSessions, ClaimSession, Loa
 never_asked!(NextBroadcast, BroadcastProgress, Flush, ObservePruning);
 never_asked!(WriteNote, ShareNote, UnshareNote, SettleNotes);
 never_asked!(ReadNote, ListNotes, ReadMembers, ReadUnsettled);
+never_asked!(SaveDeadLetters);
 
 /// Messages that are answered from the script.
 macro_rules! answered {
@@ -173,6 +176,28 @@ answered! {
         script.broadcasts.push((content, duplicate));
         let _ = reply.send(script.broadcast.clone());
     }
+    ListDeadLetters, ListDeadLetters { after, letters_max, reply, .. } => |script| {
+        let rest = script.letters.iter().filter(|letter| after.is_none_or(|id| letter.id > id));
+        let mut letters: Vec<_> = rest.cloned().collect();
+        let more = letters.len() > letters_max;
+        letters.truncate(letters_max);
+        let _ = reply.send(Ok(DeadLetterPage { letters, more }));
+    }
+    FindDeadLetter, FindDeadLetter { id, reply } => |script| {
+        let _ = reply.send(Ok(script.letters.iter().find(|letter| letter.id == id).cloned()));
+    }
+    DeleteDeadLetter, DeleteDeadLetter { id, reply } => |script| {
+        let before = script.letters.len();
+        script.letters.retain(|letter| letter.id != id);
+        let _ = reply.send(Ok(script.letters.len() < before));
+    }
+    FailDeadLetter, FailDeadLetter { id, error, at } => |script| {
+        for letter in script.letters.iter_mut().filter(|letter| letter.id == id) {
+            letter.attempts += 1;
+            letter.last_error.clone_from(&error);
+            letter.failed_at = at;
+        }
+    }
 }
 
 fn delivery_port(addr: &Addr<Probe>) -> DeliveryPort {
@@ -217,6 +242,13 @@ fn persistence_port(addr: &Addr<Probe>) -> PersistencePort {
             list: addr.clone().recipient(),
             members: addr.clone().recipient(),
             unsettled: addr.clone().recipient(),
+        },
+        dead_letters: DeadLetterPort {
+            save: addr.clone().recipient(),
+            fail: addr.clone().recipient(),
+            delete: addr.clone().recipient(),
+            find: addr.clone().recipient(),
+            list: addr.clone().recipient(),
         },
         waiting: Waiting::new(16),
     }

@@ -68,10 +68,15 @@ pub(super) fn answer(
                 let result = outcomes.unshares.pop_front();
                 let _ = unshare.reply.send(result.ok_or_else(|| lost().into()));
             }
+            Write::DeleteDeadLetter(delete) => {
+                let _ = delete.reply.send(outcomes.deletions.pop_front().ok_or_else(lost));
+            }
             Write::SaveSessions(_)
             | Write::SaveFloors(_)
             | Write::DeleteSessions(_)
-            | Write::SettleNotes(_) => {
+            | Write::SettleNotes(_)
+            | Write::SaveDeadLetters(_)
+            | Write::FailDeadLetter(_) => {
                 if failed.is_some() {
                     kept.push(write);
                 }

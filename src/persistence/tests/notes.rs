@@ -21,7 +21,7 @@ impl Fixture {
     async fn start_again(&mut self) {
         self.handle.stop().await;
         let retention = RetentionConfig::default();
-        self.handle = Persistence::start(&self.config, &retention, Metrics::new()).unwrap();
+        self.handle = Persistence::start(&self.config, &retention, 100, Metrics::new()).unwrap();
         self.load("nobody").await;
     }
 
@@ -290,7 +290,8 @@ async fn old_tombstones_go_with_their_members_and_so_do_old_events() {
         }
         fixture.handle.stop().await;
         let retention = RetentionConfig { prune_interval_ms: 10, ..RetentionConfig::default() };
-        fixture.handle = Persistence::start(&fixture.config, &retention, Metrics::new()).unwrap();
+        fixture.handle =
+            Persistence::start(&fixture.config, &retention, 100, Metrics::new()).unwrap();
         let left = || {
             (fixture.count("notes"), fixture.count("note_members"), fixture.count("note_events"))
         };
