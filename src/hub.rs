@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix::{Actor, Arbiter, Recipient, System};
 use actix_web::web::ServiceConfig;
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
 use crate::auth::{
@@ -18,7 +19,7 @@ use crate::commands::CommandHandler;
 use crate::config::Config;
 use crate::delivery::actor::{self as delivery_actor, ReliableDelivery};
 use crate::delivery::messages::{DeliveryPorts, FlushFloors, PublishError, Receipt};
-use crate::delivery::notices::Notices;
+use crate::delivery::notices::{Notice, Notices};
 use crate::delivery::{BroadcastReceipt, Publisher, Wait, broadcast};
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
@@ -26,9 +27,10 @@ use crate::notebook::Notebook;
 use crate::notes::NoteStore;
 use crate::persistence::messages::PersistencePort;
 use crate::persistence::{Persistence, PersistenceHandle, StoreSetupError, StoredNotes};
-use crate::protocol::{NewEvent, UserId};
+use crate::protocol::{HubEvent, HubEventKinds, NewEvent, UserId};
 use crate::registry::messages::Drain;
 use crate::registry::{Rooms, Worker, WorkerParts};
+use crate::webhooks::{EventListener, Webhooks, WebhooksParts};
 use crate::ws;
 
 /// How long shutting down waits for floors to be written, beyond the drain window.
@@ -57,6 +59,7 @@ pub struct HubBuilder {
     authorize: Option<Arc<dyn Authorize>>,
     commands: Option<Arc<dyn CommandHandler>>,
     notes: Option<Arc<dyn NoteStore>>,
+    on_event: Option<EventListener>,
 }
 
 impl HubBuilder {
@@ -102,6 +105,15 @@ impl HubBuilder {
         self
     }
 
+    /// With the host's ear for what happens in the hub: sessions opened and closed, sessions
+    /// given up, deliveries settled. Called in order per user, on a thread that also serves
+    /// webhooks: it must be quick. One that does not keep up misses events, which are counted.
+    #[must_use]
+    pub fn on_event(mut self, listener: impl Fn(&HubEvent) + Send + Sync + 'static) -> Self {
+        self.on_event = Some(Arc::new(listener));
+        self
+    }
+
     /// Opens the database, brings its schema up to date, and starts the actors.
     ///
     /// # Errors
@@ -124,12 +136,17 @@ impl HubBuilder {
             config.webhooks.dead_letters_max,
             metrics.clone(),
         )?;
-        let (arbiters, ports) = start_deliveries(
-            &config,
-            persistence.port(),
-            &metrics,
-            &Notices::nobody(metrics.clone()),
-        );
+        let (notices, told) = notices(&config, self.on_event.as_ref(), &metrics);
+        let (arbiters, ports) = start_deliveries(&config, persistence.port(), &metrics, &notices);
+        let webhooks = Webhooks::start(
+            &config.webhooks,
+            WebhooksParts {
+                dead_letters: persistence.port().dead_letters.clone(),
+                notices: told,
+                listener: self.on_event,
+                metrics: metrics.clone(),
+            },
+        )?;
         let publisher = Publisher::new(
             ports.clone(),
             persistence.port().clone(),
@@ -158,6 +175,7 @@ impl HubBuilder {
             config: Arc::clone(&config),
             draining: Arc::clone(&draining),
             metrics: metrics.clone(),
+            webhooks: webhooks.clone(),
         });
         Ok(Hub(Arc::new(Inner {
             config,
@@ -167,6 +185,7 @@ impl HubBuilder {
             publisher,
             ports,
             persistence,
+            webhooks,
             metrics,
             http,
             draining,
@@ -203,6 +222,23 @@ fn start_deliveries(
     (arbiters, DeliveryPorts::new(ports))
 }
 
+/// The way of the hub's own events out of delivery, with its other end if anybody listens.
+fn notices(
+    config: &Config,
+    listener: Option<&EventListener>,
+    metrics: &Metrics,
+) -> (Notices, Option<Receiver<Notice>>) {
+    let kinds = match listener {
+        Some(_) => HubEventKinds::all(),
+        None => config.webhooks.posted_events(),
+    };
+    if kinds.is_empty() {
+        return (Notices::nobody(metrics.clone()), None);
+    }
+    let (notices, told) = Notices::new(kinds, metrics.clone());
+    (notices, Some(told))
+}
+
 /// A running hub. Cheap to clone, and may be used from any thread.
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
@@ -215,6 +251,7 @@ struct Inner {
     publisher: Publisher,
     ports: DeliveryPorts,
     persistence: PersistenceHandle,
+    webhooks: Webhooks,
     metrics: Metrics,
     http: HttpState,
     draining: Arc<AtomicBool>,
@@ -293,19 +330,25 @@ impl Hub {
         &self.0.notebook
     }
 
+    /// The webhooks: whoever takes commands posts them here.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.0.webhooks
+    }
+
     /// What the hub counts.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 
     /// Tells every connection to come back later, spread over `server.drain_ms`, writes the
-    /// floors, and stops the actors. The hub takes nothing after this; what is unacked is sent
+    /// floors, ends what is posted to webhooks, and stops the actors. The hub takes nothing after this; what is unacked is sent
     /// again by the next start. Says how many connections there were.
     pub async fn shutdown(&self) -> usize {
         self.0.draining.store(true, Ordering::Release);
         let window = Duration::from_millis(self.0.config.server.drain_ms);
         let told = self.drain(window).await;
         self.flush().await;
+        self.0.webhooks.stop().await;
         self.0.persistence.stop().await;
         for arbiter in &self.0.arbiters {
             arbiter.stop();

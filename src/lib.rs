@@ -22,11 +22,12 @@ pub mod persistence;
 pub mod protocol;
 pub mod registry;
 pub mod server;
+pub mod webhooks;
 pub mod ws;
 
 pub use self::commands::{ClientCommand, CommandError, CommandHandler, CommandReply};
 pub use self::config::Config;
 pub use self::delivery::messages::{PublishError, Receipt};
 pub use self::hub::{Hub, HubBuilder, HubError};
-pub use self::protocol::{EventId, NewEvent, Seq, SessionId, UserId};
+pub use self::protocol::{EventId, HubEvent, NewEvent, Seq, SessionId, UserId};
 pub use self::ws::on_connect;

@@ -80,7 +80,7 @@ impl Secret {
     }
 
     /// The bytes to sign with.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }

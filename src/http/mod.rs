@@ -8,6 +8,7 @@ mod bodies;
 mod body;
 mod broadcast;
 mod callers;
+mod dead_letters;
 pub mod error;
 mod event_body;
 mod events;
@@ -36,6 +37,7 @@ use crate::delivery::messages::DeliveryPorts;
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
 use crate::persistence::messages::PersistencePort;
+use crate::webhooks::Webhooks;
 
 /// What the API is made of.
 pub struct Parts {
@@ -57,6 +59,8 @@ pub struct Parts {
     pub draining: Arc<AtomicBool>,
     /// The counters.
     pub metrics: Metrics,
+    /// The webhooks, which send dead letters again.
+    pub webhooks: Webhooks,
 }
 
 /// What every handler may use. Cheap to clone.
@@ -99,6 +103,10 @@ impl HttpState {
 
     fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    fn webhooks(&self) -> &Webhooks {
+        &self.0.webhooks
     }
 
     fn is_draining(&self) -> bool {
@@ -149,10 +157,13 @@ fn mounts() -> Vec<Mount> {
             path: "/api/v1/notes/{note}/members",
             routes: vec![
                 (get.clone(), web::to(notes::members::list_members)),
-                (post, web::to(notes::members::share)),
+                (post.clone(), web::to(notes::members::share)),
             ],
         },
-        at(delete, "/api/v1/notes/{note}/members/{user}", web::to(notes::members::unshare)),
+        at(delete.clone(), "/api/v1/notes/{note}/members/{user}", web::to(notes::members::unshare)),
+        at(get.clone(), "/api/v1/dead-letters", web::to(dead_letters::list)),
+        at(delete, "/api/v1/dead-letters/{id}", web::to(dead_letters::delete)),
+        at(post, "/api/v1/dead-letters/{id}/replay", web::to(dead_letters::replay)),
         at(get.clone(), "/api/v1/openapi.json", web::to(openapi::document)),
         at(get.clone(), "/healthz", web::to(health::healthz)),
         at(get.clone(), "/readyz", web::to(health::readyz)),

@@ -14,7 +14,9 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
 use super::error::{Code, PROBLEM_JSON, Problem};
 use super::event_body::EventBody;
-use super::{batch, bodies, broadcast, error, events, health, notes, sessions, sync, trace};
+use super::{
+    batch, bodies, broadcast, dead_letters, error, events, health, notes, sessions, sync, trace,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,6 +38,9 @@ use super::{batch, bodies, broadcast, error, events, health, notes, sessions, sy
         notes::members::list_members,
         notes::members::share,
         notes::members::unshare,
+        dead_letters::list,
+        dead_letters::delete,
+        dead_letters::replay,
         document,
         health::healthz,
         health::readyz,

@@ -48,6 +48,14 @@ pub(super) fn event(request: &HttpRequest) -> Result<EventId, ApiError> {
     event.map(EventId).map_err(|_| refuse("event_id", "must be a UUID"))
 }
 
+/// The dead letter of a path with `{id}`.
+///
+/// # Errors
+/// When it is not a UUID.
+pub(super) fn dead_letter(request: &HttpRequest) -> Result<Uuid, ApiError> {
+    Uuid::parse_str(&segment(request, "id")?).map_err(|_| refuse("id", "must be a UUID"))
+}
+
 fn refuse(name: &str, error: impl Display) -> ApiError {
     ApiError::field(format!("{name} {error}"))
 }

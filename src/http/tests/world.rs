@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::notebook::Notebook;
 use crate::protocol::{NewEvent, Timestamp, UserId};
 use crate::registry::Rooms;
+use crate::webhooks::{Webhooks, WebhooksParts};
 
 /// An API key with every scope.
 pub(super) const KEY: &str = "key-of-the-application";
@@ -109,6 +110,13 @@ impl World {
         let probe = Probe::default();
         let (deliveries, persistence) = probe.ports();
         let draining = Arc::new(AtomicBool::new(false));
+        let webhooks = WebhooksParts {
+            dead_letters: persistence.dead_letters.clone(),
+            notices: None,
+            listener: None,
+            metrics: Metrics::new(),
+        };
+        let webhooks = Webhooks::start(&config.webhooks, webhooks).unwrap();
         let api_keys = ApiKeys::from_config(&AuthConfig::default(), Some(KEY)).unwrap();
         let publisher = Publisher::new(
             deliveries.clone(),
@@ -130,6 +138,7 @@ impl World {
             config: Arc::new(config),
             draining: Arc::clone(&draining),
             metrics: Metrics::new(),
+            webhooks,
         });
         Self { probe, state, draining }
     }
