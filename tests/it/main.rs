@@ -13,6 +13,7 @@
 )]
 
 mod device;
+mod receiver;
 mod world;
 
 mod auth;
@@ -23,4 +24,5 @@ mod offline;
 mod operations;
 mod publish;
 mod updates;
+mod webhooks;
 mod wire;
