@@ -34,7 +34,7 @@ use crate::protocol::{Timestamp, UserId};
 pub enum Scope {
     /// Publish events for any user.
     Publish,
-    /// List and revoke sessions, read traces.
+    /// List and revoke sessions, read traces, see to dead letters.
     Admin,
 }
 

@@ -1,14 +1,35 @@
 //! What a call to a webhook gives back: the data of a reply, or why there is none.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::post::Answer;
 use super::target::{Cause, Failure};
+use crate::protocol::{SessionId, UserId};
 
 /// The longest code and message of a refusal that are passed on, in bytes.
 const CODE_BYTES_MAX: usize = 64;
 const MESSAGE_BYTES_MAX: usize = 512;
+
+/// A client's command as it is posted, beside `id`, `kind` and `at`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct CommandBody<'a> {
+    /// Who.
+    pub user: &'a UserId,
+    /// On which session.
+    pub session: Option<&'a SessionId>,
+    /// In which account.
+    pub account: Option<&'a str>,
+    /// What is to be done.
+    pub name: &'a str,
+    /// With what: passed through as the text it came as.
+    pub data: Option<&'a RawValue>,
+}
+
+impl CommandBody<'_> {
+    /// The `kind` of its post.
+    pub const KIND: &'static str = "command";
+}
 
 /// Why a call has no data to give back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +99,11 @@ fn refusal(body: &[u8]) -> CallError {
     let told: Refusal = serde_json::from_slice(body).unwrap_or_default();
     let code = told.code.filter(|code| (1..=CODE_BYTES_MAX).contains(&code.len()));
     let mut message = told.message.unwrap_or_else(|| "the webhook refused the command".to_owned());
-    message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+    let mut end = message.len().min(MESSAGE_BYTES_MAX);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
     CallError::Refused { code: code.unwrap_or_else(|| "refused".to_owned()), message }
 }
 
@@ -117,7 +142,10 @@ mod tests {
         ] {
             assert_eq!(told(body), (code.to_owned(), message.to_owned()), "{body}");
         }
-        let (_, long) = told(&format!(r#"{{"message":"{}"}}"#, "\u{e9}".repeat(1_000)));
-        assert_eq!(long.len(), MESSAGE_BYTES_MAX);
+        let (_, long) = told(&format!(
+            r#"{{"message":"{}"}}"#,
+            "\u{e9}".repeat(1_000).replacen('\u{e9}', "e", 1)
+        ));
+        assert_eq!(long.len(), MESSAGE_BYTES_MAX - 1, "cut between characters");
     }
 }

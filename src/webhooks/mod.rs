@@ -14,6 +14,6 @@ pub mod sign;
 mod stage;
 mod target;
 
-pub use self::call::CallError;
+pub use self::call::{CallError, CommandBody};
 pub use self::events::EventListener;
 pub use self::hooks::{Replayed, Webhooks, WebhooksParts};

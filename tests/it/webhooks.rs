@@ -1,39 +1,39 @@
 //! Commands and the hub's own events, posted to a real receiver.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use staffetta::HubEvent;
-use staffetta::webhooks::{CallError, Webhooks};
+use staffetta::webhooks::{CallError, CommandBody, Webhooks};
+use staffetta::{HubEvent, SessionId, UserId, clock};
 
 use crate::device::Device;
 use crate::receiver::{Reaction, Receiver};
 use crate::world::{Database, Stop, TestHub, eventually, on_both};
 
-#[derive(Serialize)]
-struct Command {
-    user: &'static str,
-    name: &'static str,
-    data: Box<RawValue>,
-}
-
-fn command(data: &str) -> Command {
-    let data = RawValue::from_string(data.to_owned()).unwrap();
-    Command { user: "alice", name: "archive", data }
-}
-
-async fn call(hub: &TestHub, data: &str) -> Result<Option<String>, CallError> {
-    let answer = hub.hub.webhooks().call("command", &command(data)).await;
+/// Calls as alice on her tab.
+async fn call_on(webhooks: Webhooks, data: String) -> Result<Option<String>, CallError> {
+    let (user, session) = (UserId::new("alice").unwrap(), SessionId::new("tab").unwrap());
+    let data = RawValue::from_string(data).unwrap();
+    let command = CommandBody {
+        user: &user,
+        session: Some(&session),
+        account: Some("personal"),
+        name: "archive",
+        data: Some(&data),
+    };
+    let answer = webhooks.call(CommandBody::KIND, &command).await;
     answer.map(|data| data.map(|raw| raw.get().to_owned()))
 }
 
+async fn call(hub: &TestHub, data: &str) -> Result<Option<String>, CallError> {
+    call_on(hub.hub.webhooks().clone(), data.to_owned()).await
+}
+
 /// Calls without waiting for the answer.
-fn call_aside(hub: &TestHub) -> tokio::task::JoinHandle<Result<(), CallError>> {
-    let webhooks: Webhooks = hub.hub.webhooks().clone();
-    tokio::spawn(async move { webhooks.call("command", &command("1")).await.map(drop) })
+fn call_aside(hub: &TestHub) -> tokio::task::JoinHandle<Result<Option<String>, CallError>> {
+    tokio::spawn(call_on(hub.hub.webhooks().clone(), "1".to_owned()))
 }
 
 async fn dead_letters(hub: &TestHub) -> Vec<Value> {
@@ -76,10 +76,11 @@ fn a_command_is_posted_signed_and_its_answer_comes_back() {
         assert_eq!((first.path.as_str(), &first.body["id"]), ("/commands", &json!(first.id)));
         assert_eq!(first.body["kind"], "command");
         assert!(first.body["at"].as_i64().unwrap() > 1_700_000_000_000);
-        assert_eq!(
-            (&first.body["user"], &first.body["name"]),
-            (&json!("alice"), &json!("archive"))
-        );
+        for (field, value) in
+            [("user", "alice"), ("session", "tab"), ("account", "personal"), ("name", "archive")]
+        {
+            assert_eq!(first.body[field], value);
+        }
         assert!(
             first.text.ends_with("\"data\":{\"z\":1.0,\"a\":\"caf\u{e9}\"}}"),
             "{}",
@@ -206,13 +207,14 @@ fn a_webhook_that_hangs_holds_up_neither_delivery_nor_more_than_its_queue() {
         let (attempts, error) = (&letters[0]["attempts"], &letters[0]["last_error"]);
         assert_eq!((attempts, error), (&json!(0), &json!("queue_full")));
 
-        let started = Instant::now();
+        let started = clock::now();
         let (mut device, _) = Device::attach(&hub, "alice", json!("tab"), json!({})).await;
         for seq in 1..=20 {
             hub.publish("alice", "a", json!({})).await;
             device.acked(seq).await;
         }
-        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+        let took = clock::now() - started;
+        assert!(took < Duration::from_secs(4), "{took:?}");
         assert!(waiting.iter().all(|call| !call.is_finished()));
     });
 }
@@ -247,9 +249,10 @@ fn a_hub_that_stops_makes_dead_letters_of_what_nobody_takes() {
         receiver.react([Reaction::Hang]);
         let waiting = call_aside(&hub);
         eventually("it is tried", || async { receiver.received().len() == 1 }).await;
-        let started = Instant::now();
+        let started = clock::now();
         let hub = hub.restart(Stop::Drain).await;
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        let took = clock::now() - started;
+        assert!(took < Duration::from_secs(5), "{took:?}");
         assert_eq!(waiting.await.unwrap(), Err(CallError::Unavailable));
         let letters = dead_letters(&hub).await;
         assert_eq!((&letters[0]["last_error"], letters.len()), (&json!("the hub stopped"), 1));
@@ -363,6 +366,6 @@ fn a_host_hears_of_everything_even_after_its_ear_failed_once() {
         device.cut();
         let all = ["session_opened", "delivery_settled", "session_closed"];
         eventually("it is closed", || async { *heard() == all }).await;
-        assert!(!hub.hub.webhooks().takes_commands());
+        assert_eq!(call(&hub, "1").await, Err(CallError::NoWebhook));
     });
 }
