@@ -3,13 +3,14 @@
 //! [`Hub`] is a cheap handle. It may be mounted in any actix-web application, once per worker,
 //! under any scope; the `staffetta` program is one such application.
 
+mod webhooks;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, Arbiter, Recipient, System};
 use actix_web::web::ServiceConfig;
-use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
 use crate::auth::{
@@ -19,7 +20,7 @@ use crate::commands::CommandHandler;
 use crate::config::Config;
 use crate::delivery::actor::{self as delivery_actor, ReliableDelivery};
 use crate::delivery::messages::{DeliveryPorts, FlushFloors, PublishError, Receipt};
-use crate::delivery::notices::{Notice, Notices};
+use crate::delivery::notices::Notices;
 use crate::delivery::{BroadcastReceipt, Publisher, Wait, broadcast};
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
@@ -27,10 +28,10 @@ use crate::notebook::Notebook;
 use crate::notes::NoteStore;
 use crate::persistence::messages::PersistencePort;
 use crate::persistence::{Persistence, PersistenceHandle, StoreSetupError, StoredNotes};
-use crate::protocol::{HubEvent, HubEventKinds, NewEvent, UserId};
+use crate::protocol::{HubEvent, NewEvent, UserId};
 use crate::registry::messages::Drain;
 use crate::registry::{Rooms, Worker, WorkerParts};
-use crate::webhooks::{EventListener, Webhooks, WebhooksParts};
+use crate::webhooks::{EventListener, Webhooks};
 use crate::ws;
 
 /// How long shutting down waits for floors to be written, beyond the drain window.
@@ -91,7 +92,7 @@ impl HubBuilder {
         self
     }
 
-    /// With the host's answer to the commands of `/updates` clients.
+    /// With the host's answer to the commands of `/updates` clients, in place of the webhook's.
     #[must_use]
     pub fn commands(mut self, handler: impl CommandHandler) -> Self {
         self.commands = Some(Arc::new(handler));
@@ -136,17 +137,10 @@ impl HubBuilder {
             config.webhooks.dead_letters_max,
             metrics.clone(),
         )?;
-        let (notices, told) = notices(&config, self.on_event.as_ref(), &metrics);
+        let dead_letters = persistence.port().dead_letters.clone();
+        let (notices, webhooks) =
+            webhooks::start(&config.webhooks, self.on_event, dead_letters, &metrics)?;
         let (arbiters, ports) = start_deliveries(&config, persistence.port(), &metrics, &notices);
-        let webhooks = Webhooks::start(
-            &config.webhooks,
-            WebhooksParts {
-                dead_letters: persistence.port().dead_letters.clone(),
-                notices: told,
-                listener: self.on_event,
-                metrics: metrics.clone(),
-            },
-        )?;
         let publisher = Publisher::new(
             ports.clone(),
             persistence.port().clone(),
@@ -181,7 +175,7 @@ impl HubBuilder {
             config,
             verifier,
             authorize,
-            commands: self.commands,
+            commands: self.commands.or_else(|| webhooks::commands(&webhooks)),
             publisher,
             ports,
             persistence,
@@ -220,23 +214,6 @@ fn start_deliveries(
         arbiters.push(arbiter);
     }
     (arbiters, DeliveryPorts::new(ports))
-}
-
-/// The way of the hub's own events out of delivery, with its other end if anybody listens.
-fn notices(
-    config: &Config,
-    listener: Option<&EventListener>,
-    metrics: &Metrics,
-) -> (Notices, Option<Receiver<Notice>>) {
-    let kinds = match listener {
-        Some(_) => HubEventKinds::all(),
-        None => config.webhooks.posted_events(),
-    };
-    if kinds.is_empty() {
-        return (Notices::nobody(metrics.clone()), None);
-    }
-    let (notices, told) = Notices::new(kinds, metrics.clone());
-    (notices, Some(told))
 }
 
 /// A running hub. Cheap to clone, and may be used from any thread.
@@ -330,7 +307,7 @@ impl Hub {
         &self.0.notebook
     }
 
-    /// The webhooks: whoever takes commands posts them here.
+    /// The webhooks, for a host that posts commands of its own.
     pub fn webhooks(&self) -> &Webhooks {
         &self.0.webhooks
     }

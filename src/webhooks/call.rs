@@ -1,10 +1,13 @@
 //! What a call to a webhook gives back: the data of a reply, or why there is none.
 
+use futures_util::future::{BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::hooks::Webhooks;
 use super::post::Answer;
 use super::target::{Cause, Failure};
+use crate::commands::{ClientCommand, CommandError, CommandHandler, CommandReply};
 use crate::protocol::{SessionId, UserId};
 
 /// The longest code and message of a refusal that are passed on, in bytes.
@@ -17,9 +20,9 @@ pub struct CommandBody<'a> {
     /// Who.
     pub user: &'a UserId,
     /// On which session.
-    pub session: Option<&'a SessionId>,
+    pub session: &'a SessionId,
     /// In which account.
-    pub account: Option<&'a str>,
+    pub account: &'a str,
     /// What is to be done.
     pub name: &'a str,
     /// With what: passed through as the text it came as.
@@ -66,6 +69,24 @@ impl CallError {
             CallError::Unavailable => "unavailable",
             CallError::BadAnswer => "bad_answer",
         }
+    }
+}
+
+/// Commands are posted, and the answer is the reply.
+impl CommandHandler for Webhooks {
+    fn handle<'a>(
+        &'a self,
+        command: ClientCommand,
+    ) -> BoxFuture<'a, Result<CommandReply, CommandError>> {
+        async move {
+            let ClientCommand { user, session, account, name, data } = &command;
+            let body = CommandBody { user, session, account, name, data: data.as_deref() };
+            match self.call(CommandBody::KIND, &body).await {
+                Ok(data) => Ok(CommandReply { data }),
+                Err(error) => Err(CommandError::new(error.code(), error.to_string())),
+            }
+        }
+        .boxed()
     }
 }
 

@@ -18,8 +18,8 @@ async fn call_on(webhooks: Webhooks, data: String) -> Result<Option<String>, Cal
     let data = RawValue::from_string(data).unwrap();
     let command = CommandBody {
         user: &user,
-        session: Some(&session),
-        account: Some("personal"),
+        session: &session,
+        account: "personal",
         name: "archive",
         data: Some(&data),
     };
@@ -87,6 +87,34 @@ fn a_command_is_posted_signed_and_its_answer_comes_back() {
             first.text
         );
         assert_eq!(dead_letters(&hub).await, [] as [Value; 0]);
+    });
+}
+
+#[test]
+fn a_command_of_an_updates_client_goes_to_the_webhook_and_its_answer_is_the_reply() {
+    on_both(|database| async move {
+        let receiver = Receiver::start().await;
+        let hub = commands(database, &receiver).await;
+        let path = format!("/updates?token={}&session_id=tab", hub.token("alice"));
+        let mut device = Device::connect_to(&hub, &path, &[]).await.unwrap();
+        assert_eq!(device.next().await["payload"]["ok"], true);
+        let body = r#"{"code":"quota","message":"no room"}"#;
+        receiver.react([Reaction::Status(200, r#"{"archived":3}"#), Reaction::Status(422, body)]);
+        let payload = json!({"name": "archive", "data": {"note": 7}, "ref": "r1"});
+        let command = json!({"account": "business", "type": "command", "payload": payload});
+        device.send(command.clone()).await;
+        let expected = json!({"ref": "r1", "ok": true, "data": {"archived": 3}});
+        assert_eq!(device.next().await["payload"], expected);
+        let posted = receiver.received()[0].body.clone();
+        for (field, value) in [("user", "alice"), ("session", "tab"), ("account", "business")] {
+            assert_eq!(posted[field], value);
+        }
+        assert_eq!((&posted["name"], &posted["data"]), (&json!("archive"), &json!({"note": 7})));
+
+        device.send(command).await;
+        let error = json!({"code": "quota", "message": "no room"});
+        assert_eq!(device.next().await["payload"]["error"], error);
+        wait_for_dead_letters(&hub, 1).await;
     });
 }
 
