@@ -71,7 +71,8 @@ impl HubBuilder {
         self
     }
 
-    /// With one more API key, which may publish and administer.
+    /// With one more API key, which may publish and administer; an empty one is refused at the
+    /// start.
     #[must_use]
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
         self.api_key = Some(key.into());
@@ -118,7 +119,7 @@ impl HubBuilder {
     /// Opens the database, brings its schema up to date, and starts the actors.
     ///
     /// # Errors
-    /// When there is no actix system, a key is missing, or the database cannot be opened.
+    /// When there is no actix system, a key is missing or empty, or the database cannot be opened.
     pub async fn start(self) -> Result<Hub, HubError> {
         if System::try_current().is_none() {
             return Err(HubError::NoSystem);

@@ -21,16 +21,24 @@ pub struct ApiKey {
 pub struct ApiKeys(Vec<([u8; 32], ApiKey)>);
 
 impl ApiKeys {
-    /// The configured keys, and one more with every scope if the environment gives it.
+    /// The configured keys, and one more with every scope if the environment or the host gives
+    /// it.
     ///
     /// # Errors
-    /// When a hash is not 64 hexadecimal characters or a scope is unknown.
-    pub fn from_config(config: &AuthConfig, env_key: Option<&str>) -> Result<Self, AuthSetupError> {
+    /// When a hash is not 64 hexadecimal characters, a scope is unknown or there is none, or a
+    /// key is empty.
+    pub fn from_config(config: &AuthConfig, given: Option<&str>) -> Result<Self, AuthSetupError> {
         let mut keys = Vec::new();
         for (index, key) in config.api_keys.iter().enumerate() {
             keys.push(from_config(key, index)?);
         }
-        if let Some(key) = env_key {
+        if let Some(key) = given {
+            if key.trim_ascii().is_empty() {
+                return Err(AuthSetupError::Key {
+                    setting: "the API key of the environment or the host".to_owned(),
+                    problem: "must not be empty".to_owned(),
+                });
+            }
             let scopes = vec![Scope::Publish, Scope::Admin];
             keys.push((hash(key), ApiKey { name: "environment".to_owned(), scopes }));
         }
@@ -62,13 +70,10 @@ fn from_config(config: &ApiKeyConfig, index: usize) -> Result<([u8; 32], ApiKey)
     let mut hash = [0; 32];
     hex::decode_to_slice(&config.sha256, &mut hash)
         .map_err(|_| problem("sha256", "must be 64 hexadecimal characters".to_owned()))?;
-    let mut scopes = Vec::with_capacity(config.scopes.len());
-    for name in &config.scopes {
-        let scope = Scope::from_name(name).ok_or_else(|| {
-            problem("scopes", format!("{name:?} is unknown; \"publish\" and \"admin\" are known"))
-        })?;
-        scopes.push(scope);
+    if hash == self::hash("") {
+        return Err(problem("sha256", "is the hash of an empty key".to_owned()));
     }
+    let scopes = Scope::from_names(&config.scopes).map_err(|text| problem("scopes", text))?;
     Ok((hash, ApiKey { name: config.name.clone(), scopes }))
 }
 
@@ -99,12 +104,27 @@ mod tests {
     fn a_bad_hash_and_an_unknown_scope_are_named() {
         let error = |config| ApiKeys::from_config(&config, None).unwrap_err().to_string();
         assert_eq!(
-            error(configured("abc", &[])),
+            error(configured("abc", &["admin"])),
             "auth.api_keys[0].sha256: must be 64 hexadecimal characters"
         );
         assert_eq!(
             error(configured(&"0".repeat(64), &["root"])),
             "auth.api_keys[0].scopes: \"root\" is unknown; \"publish\" and \"admin\" are known"
         );
+        assert_eq!(
+            error(configured(&"0".repeat(64), &[])),
+            "auth.api_keys[0].scopes: must name at least one of \"publish\" and \"admin\""
+        );
+    }
+
+    #[test]
+    fn an_empty_key_is_refused_however_it_comes() {
+        for empty in ["", " \n"] {
+            let error = ApiKeys::from_config(&AuthConfig::default(), Some(empty)).unwrap_err();
+            assert!(error.to_string().ends_with("must not be empty"), "{error}");
+        }
+        let config = configured(&hex::encode(hash("")), &["publish"]);
+        let error = ApiKeys::from_config(&config, None).unwrap_err().to_string();
+        assert_eq!(error, "auth.api_keys[0].sha256: is the hash of an empty key");
     }
 }

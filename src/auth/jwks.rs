@@ -10,8 +10,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::task::AbortHandle;
 
-use super::AuthSetupError;
 use super::keys::{Key, from_key_set, install_provider};
+use super::{AuthSetupError, key_file};
 use crate::clock;
 
 /// The shortest pause between two fetches.
@@ -19,9 +19,6 @@ const FETCH_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long a fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The largest key set taken, in bytes.
-const KEY_SET_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The keys behind a URL.
 pub(super) struct RemoteKeys {
@@ -146,7 +143,7 @@ fn fetch(url: &str) -> Result<Vec<Key>, String> {
     let text = response
         .body_mut()
         .with_config()
-        .limit(KEY_SET_BYTES_MAX)
+        .limit(key_file::BYTES_MAX)
         .read_to_vec()
         .map_err(|error| error.to_string())?;
     from_key_set(&text)

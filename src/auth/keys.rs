@@ -1,6 +1,5 @@
 //! Keys that tokens are checked with, each for one algorithm only.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Once;
 
@@ -10,7 +9,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm as
 use jsonwebtoken::jwk::{JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 
-use super::{AuthSetupError, Secret};
+use super::{AuthSetupError, Secret, key_file};
 use crate::config::{KeyAlgorithm, KeyConfig};
 
 /// The shortest RSA modulus taken, in bytes: 2048 bits (RFC 7518, 3.3).
@@ -27,6 +26,13 @@ pub(super) struct Key {
     pub(super) key: DecodingKey,
 }
 
+/// Whether a key is the only one that tokens are checked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnlyKey {
+    Yes,
+    No,
+}
+
 /// Names the cryptography this process uses; without it the first token, or the first TLS
 /// connection, would end the process. Starting a hub does this too.
 pub fn install_provider() {
@@ -41,6 +47,17 @@ pub fn install_provider() {
 }
 
 impl Key {
+    /// Whether a token signed with `algorithm`, and naming `kid`, may be this key's. A key
+    /// without a name of its own fits a named token only if it is the `only` key.
+    pub(super) fn fits(&self, algorithm: Algorithm, kid: Option<&str>, only: OnlyKey) -> bool {
+        let is_named_so = match (self.kid.as_deref(), kid) {
+            (_, None) => true,
+            (Some(known), Some(kid)) => known == kid,
+            (None, Some(_)) => only == OnlyKey::Yes,
+        };
+        self.algorithm == algorithm && is_named_so
+    }
+
     /// A key for tokens signed with a shared secret.
     pub(super) fn from_secret(secret: &Secret, kid: Option<String>) -> Self {
         Self { kid, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret.bytes()) }
@@ -76,11 +93,7 @@ impl Key {
         setting: &str,
         config: &KeyConfig,
     ) -> Result<Self, AuthSetupError> {
-        let pem = fs::read(path).map_err(|source| AuthSetupError::File {
-            setting: "auth.keys.pem_file",
-            path: path.to_owned(),
-            source,
-        })?;
+        let pem = key_file::read(path, "auth.keys.pem_file")?;
         let problem = |problem: String| AuthSetupError::Key {
             setting: format!("{setting}.pem_file"),
             problem,

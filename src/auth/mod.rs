@@ -8,6 +8,7 @@ mod caller;
 mod claims;
 mod envelope;
 mod jwks;
+mod key_file;
 mod keys;
 mod nonces;
 mod secret;
@@ -50,6 +51,21 @@ impl Scope {
     /// The scope of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Scope::Publish, Scope::Admin].into_iter().find(|scope| scope.name() == name)
+    }
+
+    /// The scopes of these names; a key without any would be good for nothing.
+    ///
+    /// # Errors
+    /// When there is none, or one is unknown: which.
+    pub fn from_names(names: &[String]) -> Result<Vec<Self>, String> {
+        if names.is_empty() {
+            return Err("must name at least one of \"publish\" and \"admin\"".to_owned());
+        }
+        let known = |name: &String| {
+            Scope::from_name(name)
+                .ok_or_else(|| format!("{name:?} is unknown; \"publish\" and \"admin\" are known"))
+        };
+        names.iter().map(known).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use super::AuthSetupError;
+use super::{AuthSetupError, key_file};
 
 /// An HS256 secret. Never shows in logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Secret {
     /// # Errors
     /// When the file cannot be read or the secret is too short.
     pub fn load(path: &Path, setting: &'static str) -> Result<Self, AuthSetupError> {
-        let text = fs::read(path).map_err(|source| file_error(setting, path, source))?;
+        let text = key_file::read(path, setting)?;
         if let Ok(metadata) = fs::metadata(path)
             && metadata.permissions().mode() & 0o077 != 0
         {

@@ -1,7 +1,5 @@
 //! JwtVerifier: tokens checked with configured keys, key sets and the hub's own secret.
 
-use std::fs;
-
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
@@ -10,8 +8,8 @@ use jsonwebtoken::decode_header;
 
 use super::claims::{self, Rules};
 use super::jwks::{LastFetch, RemoteKeys, check_url};
-use super::keys::{Key, from_key_set, install_provider};
-use super::{AuthError, AuthSetupError, Identity, Secret, SecretOrigin, TokenVerifier};
+use super::keys::{Key, OnlyKey, from_key_set, install_provider};
+use super::{AuthError, AuthSetupError, Identity, Secret, SecretOrigin, TokenVerifier, key_file};
 use crate::config::AuthConfig;
 use crate::protocol::Timestamp;
 
@@ -47,11 +45,7 @@ impl JwtVerifier {
             keys.push(Key::from_config(key, index)?);
         }
         if let Some(path) = &config.jwks_file {
-            let text = fs::read(path).map_err(|source| AuthSetupError::File {
-                setting: "auth.jwks_file",
-                path: path.clone(),
-                source,
-            })?;
+            let text = key_file::read(path, "auth.jwks_file")?;
             let problem = |problem: String| AuthSetupError::Key {
                 setting: "auth.jwks_file".to_owned(),
                 problem: format!("{} {problem}", path.display()),
@@ -93,18 +87,26 @@ impl JwtVerifier {
             return Err(AuthError::Invalid);
         }
         let kid = header.kid.as_deref();
-        let candidate = |key: &&Key| {
-            key.algorithm == header.alg
-                && (kid.is_none() || key.kid.is_none() || key.kid.as_deref() == kid)
+        let only = match (self.keys.len(), &self.remote) {
+            (1, None) => OnlyKey::Yes,
+            _ => OnlyKey::No,
         };
-        if let Some(claims) = verified(token, self.keys.iter().filter(candidate)) {
+        let candidates = self.keys.iter().filter(|key| key.fits(header.alg, kid, only));
+        if let Some(claims) = verified(token, candidates) {
             return claims::check(&claims, &self.rules, now);
         }
         let Some(remote) = &self.remote else { return Err(AuthError::Invalid) };
         // What we know is tried first; only a key we may never have seen is worth a fetch. A
         // token that names no key may be signed with a new one.
         let (known, _) = remote.known();
-        if let Some(claims) = verified(token, known.iter().filter(candidate)) {
+        let signed_with = |known: &[Key]| {
+            let only = match (known, self.keys.is_empty()) {
+                ([_], true) => OnlyKey::Yes,
+                _ => OnlyKey::No,
+            };
+            verified(token, known.iter().filter(|key| key.fits(header.alg, kid, only)))
+        };
+        if let Some(claims) = signed_with(&known) {
             return claims::check(&claims, &self.rules, now);
         }
         if known.iter().any(|key| kid.is_some() && key.kid.as_deref() == kid) {
@@ -112,7 +114,7 @@ impl JwtVerifier {
         }
         remote.refresh().await;
         let (known, last_fetch) = remote.known();
-        match (verified(token, known.iter().filter(candidate)), last_fetch) {
+        match (signed_with(&known), last_fetch) {
             (Some(claims), _) => claims::check(&claims, &self.rules, now),
             (None, LastFetch::Succeeded) => Err(AuthError::Invalid),
             (None, LastFetch::Missing) => Err(AuthError::KeysUnavailable),

@@ -72,7 +72,7 @@ pub enum OnExpiry {
 pub struct KeyConfig {
     /// The only algorithm this key is used for.
     pub algorithm: KeyAlgorithm,
-    /// The key id; none matches tokens without `kid`, or any if it is the only key.
+    /// The key id; none matches tokens without `kid`, or any if it is the only key of all.
     #[serde(default)]
     pub kid: Option<String>,
     /// The HS256 secret itself, at least 32 bytes.

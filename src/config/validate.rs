@@ -1,6 +1,7 @@
 //! Which values make sense: bounds of single settings, and settings that must fit one another.
 
 use super::{Config, KeyAlgorithm, KeyConfig};
+use crate::auth::Scope;
 
 /// Every problem of a configuration; `from` says where a setting came from, if it was given.
 pub(super) fn problems(
@@ -46,6 +47,9 @@ pub(super) fn problems(
         if !is_hash {
             let setting = format!("auth.api_keys[{index}].sha256");
             problems.push(format!("{setting}: must be 64 hexadecimal characters"));
+        }
+        if let Err(problem) = Scope::from_names(&key.scopes) {
+            problems.push(format!("auth.api_keys[{index}].scopes: {problem}"));
         }
     }
     problems

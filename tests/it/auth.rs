@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use staffetta::clock;
+use staffetta::{Config, Hub, HubError, clock};
 
 use crate::device::Device;
 use crate::world::{TestHub, on_both};
@@ -180,4 +180,15 @@ fn the_end_of_a_token_ends_its_connection_unless_renewed() {
         renewed.send(json!({"type": "ping"})).await;
         assert_eq!(renewed.next().await["type"], "pong");
     });
+}
+
+#[test]
+fn a_hub_with_an_empty_api_key_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.database.url = format!("sqlite://{}", folder.path().join("hub.db").display());
+    config.auth.secret_file = folder.path().join("secret");
+    let started =
+        actix_web::rt::System::new().block_on(Hub::builder().config(config).api_key("").start());
+    assert!(matches!(started, Err(HubError::Auth(_))), "{started:?}");
 }

@@ -220,6 +220,54 @@ fn what_is_forged_is_refused() {
 }
 
 #[test]
+fn a_key_without_a_name_fits_a_named_token_only_if_it_is_the_only_key() {
+    let named = |kid: &str| json!({"alg": "HS256", "kid": kid});
+    let (first, second) = (SECRET.as_bytes(), &b"another secret, just as long as it"[..]);
+    let unnamed = shared().keys.remove(0);
+    let second_key = KeyConfig {
+        kid: Some("second".to_owned()),
+        secret: Some(String::from_utf8(second.to_vec()).unwrap()),
+        ..unnamed.clone()
+    };
+    let alone = JwtVerifier::from_config(&shared()).unwrap();
+    assert!(check(&alone, &hmac(first, &named("whatever"), &claims())).is_ok());
+
+    let keys = vec![unnamed, second_key];
+    let both = AuthConfig { keys, ..AuthConfig::default() };
+    let both = JwtVerifier::from_config(&both).unwrap();
+    for (secret, header, is_good) in [
+        (first, json!({"alg": "HS256"}), true),
+        (second, json!({"alg": "HS256"}), true),
+        (second, named("second"), true),
+        (first, named("second"), false),
+        (first, named("whatever"), false),
+        (second, named("whatever"), false),
+    ] {
+        let verdict = check(&both, &hmac(secret, &header, &claims()));
+        assert_eq!(verdict.is_ok(), is_good, "{header}");
+    }
+}
+
+#[test]
+fn the_only_key_of_a_url_needs_no_name_but_two_do() {
+    let [(first, ..), (second, ..), _] = Signer::all();
+    let strip = |mut jwk: Value| {
+        jwk.as_object_mut().unwrap().remove("kid");
+        jwk
+    };
+    let only = json!({"keys": [strip(first.jwk("a"))]}).to_string();
+    let body = Arc::new(std::sync::Mutex::new(only));
+    let (url, _) = key_server(Arc::clone(&body));
+    let config = AuthConfig { jwks_url: Some(url.clone()), ..AuthConfig::default() };
+    let named = first.token(&json!({"alg": "RS256", "kid": "whatever"}), &claims());
+    assert!(check(&JwtVerifier::from_config(&config).unwrap(), &named).is_ok());
+    let two = json!({"keys": [strip(first.jwk("a")), second.jwk("b")]}).to_string();
+    *body.lock().unwrap() = two;
+    let outcome = check(&JwtVerifier::from_config(&config).unwrap(), &named);
+    assert_eq!(outcome, Err(AuthError::Invalid));
+}
+
+#[test]
 fn an_expired_token_is_only_called_so_when_its_signature_is_good() {
     let verifier = JwtVerifier::from_config(&shared()).unwrap();
     let expired = json!({"sub": "alice", "exp": 1_700_000_000});

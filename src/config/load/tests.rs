@@ -114,12 +114,13 @@ fn a_negative_number_and_a_bad_choice_are_refused() {
 }
 
 #[test]
-fn keys_must_fit_their_algorithm() {
+fn keys_must_fit_their_algorithm_and_api_keys_must_allow_something() {
     let text = "[auth]\nkeys = [\n\
         { algorithm = \"HS256\", secret = \"short-and-secret\" },\n\
         { algorithm = \"HS256\", pem_file = \"x.pem\" },\n\
         { algorithm = \"RS256\", secret = \"0123456789012345678901234567890123456789\" },\n\
-        ]\napi_keys = [{ name = \"a\", sha256 = \"12\", scopes = [] }]\n";
+        ]\napi_keys = [{ name = \"a\", sha256 = \"12\", scopes = [] },\n\
+        { name = \"b\", sha256 = \"12\", scopes = [\"publish\", \"root\"] }]\n";
     let problems = problems(&file(text));
     assert_eq!(
         problems,
@@ -128,6 +129,9 @@ fn keys_must_fit_their_algorithm() {
             "auth.keys[1]: HS256 needs exactly one of secret and secret_file",
             "auth.keys[2]: RS256, ES256 and EdDSA need pem_file, and nothing else",
             "auth.api_keys[0].sha256: must be 64 hexadecimal characters",
+            "auth.api_keys[0].scopes: must name at least one of \"publish\" and \"admin\"",
+            "auth.api_keys[1].sha256: must be 64 hexadecimal characters",
+            "auth.api_keys[1].scopes: \"root\" is unknown; \"publish\" and \"admin\" are known",
         ]
     );
     assert!(!problems.concat().contains("short-and-secret"));
