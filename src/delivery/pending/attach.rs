@@ -320,7 +320,10 @@ impl PendingTable {
         events.retain(|(trace, event)| {
             let is_for = session.is_for(&event.content);
             match event.seq {
-                Some(seq) if !is_for => drop(session.window.settle(seq)),
+                Some(seq) if !is_for => {
+                    session.window.settle(seq);
+                    super::mark_dirty(&mut self.dirty, user, session);
+                }
                 Some(_) | None => self.traces.sent(event.id(), *trace, moment.wall),
             }
             is_for
