@@ -363,3 +363,6 @@ fn plain_status((connection, tenant): (&ConnectionId, &Tenant)) -> Option<Sessio
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;
