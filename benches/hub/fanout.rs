@@ -37,7 +37,7 @@ fn per_delivery(cpu: Duration) -> f64 {
 }
 
 async fn raw() -> f64 {
-    let server = Server::raw_loop().await;
+    let server = Server::other_life("raw-loop").await;
     let mut control = TcpStream::connect(("127.0.0.1", server.port)).await.unwrap();
     let order = format!("{CONNECTIONS} {EVENTS} {BYTES} {RATE}");
     control.write_all(order.as_bytes()).await.unwrap();

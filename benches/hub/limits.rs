@@ -41,7 +41,8 @@ pub(crate) fn raw_loop(port: &str) {
     std::thread::park();
 }
 
-fn database(folder: &std::path::Path) -> SqliteConnection {
+/// A database that commits with FULL.
+pub(crate) fn database(folder: &std::path::Path) -> SqliteConnection {
     let mut connection =
         SqliteConnection::establish(&folder.join("limit.db").to_string_lossy()).unwrap();
     connection
@@ -50,14 +51,15 @@ fn database(folder: &std::path::Path) -> SqliteConnection {
              CREATE TABLE events (user_id TEXT, seq BIGINT, event_id TEXT, data TEXT);
              CREATE UNIQUE INDEX by_place ON events (user_id, seq);
              CREATE UNIQUE INDEX by_name ON events (event_id);
-             CREATE TABLE deliveries (event_id TEXT, session_id TEXT, state TEXT);
+             CREATE TABLE deliveries (event_id TEXT, session_id TEXT, state TEXT, sent_at BIGINT);
              CREATE INDEX by_session ON deliveries (event_id, session_id);",
         )
         .unwrap();
     connection
 }
 
-fn insert(connection: &mut SqliteConnection, n: i64) {
+/// Inserts the `n`th event.
+pub(crate) fn insert(connection: &mut SqliteConnection, n: i64) {
     sql_query("INSERT INTO events VALUES (?, ?, ?, ?)")
         .bind::<Text, _>(format!("user-{}", n % 500))
         .bind::<BigInt, _>(n)
@@ -81,35 +83,4 @@ pub(crate) fn sqlite_groups(group: i64) -> f64 {
         connection.batch_execute("COMMIT").unwrap();
     }
     n as f64 / start.elapsed().as_secs_f64()
-}
-
-/// Acked deliveries per second of the literal design, without any sockets: a row per event and
-/// session, each publish and each ack a transaction of its own.
-pub(crate) fn literal_design() -> f64 {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut connection = database(folder.path());
-    let (start, mut n) = (Instant::now(), 0);
-    while start.elapsed() < Duration::from_secs(2) {
-        connection.batch_execute("BEGIN IMMEDIATE").unwrap();
-        insert(&mut connection, n);
-        for session in 0..2 {
-            sql_query("INSERT INTO deliveries VALUES (?, ?, 'sent')")
-                .bind::<Text, _>(n.to_string())
-                .bind::<Text, _>(session.to_string())
-                .execute(&mut connection)
-                .unwrap();
-        }
-        connection.batch_execute("COMMIT").unwrap();
-        for session in 0..2 {
-            sql_query(
-                "UPDATE deliveries SET state = 'acked' WHERE event_id = ? AND session_id = ?",
-            )
-            .bind::<Text, _>(n.to_string())
-            .bind::<Text, _>(session.to_string())
-            .execute(&mut connection)
-            .unwrap();
-        }
-        n += 1;
-    }
-    2.0 * n as f64 / start.elapsed().as_secs_f64()
 }

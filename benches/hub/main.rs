@@ -14,6 +14,8 @@ mod durable;
 mod fanout;
 mod idle;
 mod limits;
+mod literal;
+mod mqtt;
 mod server;
 mod socket;
 
@@ -23,12 +25,16 @@ fn main() {
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     match args.next().as_deref() {
         Some("raw-loop") => limits::raw_loop(&args.next().unwrap()),
+        Some("literal") => block_on(literal::serve(&args.next().unwrap())),
         only => {
             pin(1);
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(run(only));
+            block_on(run(only));
         }
     }
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
 }
 
 async fn run(only: Option<&str>) {

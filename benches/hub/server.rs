@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use staffetta::auth::{Scope, Secret, sign};
 use staffetta::{UserId, clock};
+use tempfile::TempDir;
 
 pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
-    folder: tempfile::TempDir,
+    folder: TempDir,
 }
 
 impl Drop for Server {
@@ -17,6 +18,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Beside the target folder: a real disk, not a memory file system.
+fn folder() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
 fn free_port() -> u16 {
@@ -36,17 +42,26 @@ impl Server {
         Self::start(program, &args, port).await
     }
 
-    /// This program in its other life: a loop of raw writes.
-    pub(crate) async fn raw_loop() -> Self {
+    /// This program in another of its lives.
+    pub(crate) async fn other_life(name: &str) -> Self {
         let program = std::env::current_exe().unwrap();
         let port = free_port();
-        Self::start(&program.to_string_lossy(), &["raw-loop", &port.to_string()], port).await
+        Self::start(&program.to_string_lossy(), &[name, &port.to_string()], port).await
     }
 
-    pub(crate) async fn start(program: &str, args: &[&str], port: u16) -> Self {
-        // Beside the target folder: a real disk, not a memory file system.
-        let base = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let folder = tempfile::tempdir_in(base).unwrap();
+    /// A private mosquitto with these settings.
+    pub(crate) async fn mosquitto(settings: &str) -> Self {
+        let (port, folder) = (free_port(), folder());
+        let listener = format!("listener {port} 127.0.0.1\n{settings}");
+        std::fs::write(folder.path().join("mosquitto.conf"), listener).unwrap();
+        Self::start_in(folder, "mosquitto", &["-c", "mosquitto.conf"], port).await
+    }
+
+    async fn start(program: &str, args: &[&str], port: u16) -> Self {
+        Self::start_in(folder(), program, args, port).await
+    }
+
+    async fn start_in(folder: TempDir, program: &str, args: &[&str], port: u16) -> Self {
         let child = Command::new("taskset")
             .args(["-c", "0", program])
             .args(args)
