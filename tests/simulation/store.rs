@@ -40,6 +40,11 @@ impl Log {
     pub(crate) fn last(&self) -> i64 {
         self.events.keys().next_back().copied().unwrap_or(0).max(self.pruned)
     }
+
+    /// Where an event is, or was before it was pruned.
+    pub(crate) fn place(&self, event: EventId) -> Option<i64> {
+        self.marks.get(&event).map(|(seq, ..)| *seq)
+    }
 }
 
 #[derive(Debug, Default)]

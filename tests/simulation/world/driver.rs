@@ -117,6 +117,7 @@ impl World {
             let is_new = sent.insert(seq.0);
             assert_eq!(is_new, kind == SendKind::First, "{seq} on {target}");
         }
+        self.check_window(target);
         match self.sabotage {
             Sabotage::StealAcks if kind == SendKind::First && self.random.chance(5) => {
                 let user = self.users[self.clients[owner].user].clone();
@@ -139,6 +140,22 @@ impl World {
             | Sabotage::CrossUsers => {}
         }
         self.to(target, Frame::Event(event.clone()));
+    }
+
+    /// What was sent on a connection and is neither settled nor expired is within the window.
+    fn check_window(&self, target: ConnectionId) {
+        let (Some(session), Some(sent)) = (self.names.get(&target), self.sent.get(&target)) else {
+            return;
+        };
+        let settled = self.settled.get(session);
+        let user = &self.users[self.clients[self.owners[&target]].user];
+        let (log, now) = (&self.store.logs[user], self.moment().wall);
+        let is_in_flight = |seq: &&i64| {
+            settled.is_none_or(|settled| !settled.contains(*seq))
+                && log.events.get(*seq).is_some_and(|event| !event.is_expired(now))
+        };
+        let in_flight = sent.iter().filter(is_in_flight).count();
+        assert!(in_flight <= WINDOW, "{in_flight} are in flight on {target}");
     }
 
     fn say(&mut self, connection: ConnectionId, push: Push) {
@@ -187,13 +204,14 @@ impl World {
         let Some(sent) = self.sent.get(&connection) else { return };
         let Some(session) = self.names.get(&connection) else { return };
         let settled = self.settled.entry(session.clone()).or_default();
-        let user = self.clients[index].user;
+        let log = &self.store.logs[&self.users[self.clients[index].user]];
         match ack {
             Ack::UpTo(up_to) => settled.extend(sent.range(..=up_to.0)),
             Ack::Events(events) => {
+                // By the log: an event may be acked before its publisher is answered.
                 for event in events {
-                    let known = self.known_ids.get(&(user, *event));
-                    settled.extend(known.filter(|seq| sent.contains(*seq)));
+                    let place = log.place(*event);
+                    settled.extend(place.filter(|seq| sent.contains(seq)));
                 }
             }
         }
