@@ -113,7 +113,12 @@ async fn hub() -> (Figure, f64) {
     for device in acking {
         device.await.unwrap();
     }
-    let figure = Figure::new(per_device * USERS * 2, start.elapsed(), server.cpu() - before);
+    // Until every ack is settled, not only sent.
+    let deliveries = per_device * USERS * 2;
+    while server.metric("staffetta_acks_total").await < deliveries as f64 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let figure = Figure::new(deliveries, start.elapsed(), server.cpu() - before);
     (figure, server.metric("staffetta_redeliveries_total").await)
 }
 

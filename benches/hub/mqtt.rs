@@ -15,6 +15,8 @@ const PUBLISH_QOS_1: u8 = 0x32;
 const PUBACK: u8 = 0x40;
 const SUBSCRIBE: u8 = 0x82;
 const SUBACK: u8 = 0x90;
+const PINGREQ: u8 = 0xc0;
+const PINGRESP: u8 = 0xd0;
 
 /// Nothing is logged and nothing waits to be sent: both would only slow it down.
 const SETTINGS: &str = "allow_anonymous true\nlog_dest none\nset_tcp_nodelay true\n";
@@ -81,7 +83,8 @@ impl Mqtt {
         assert_eq!((kind, answer[2]), (SUBACK, 1), "not subscribed");
     }
 
-    /// Takes `count` events and acks each, one write per ack as the hub's devices do.
+    /// Takes `count` events and acks each, one write per ack as the hub's devices do; then waits
+    /// for the answer to a ping, which comes after the acks were read.
     async fn ack_all(mut self, count: usize) {
         let mut left = count;
         while left > 0 {
@@ -91,6 +94,8 @@ impl Mqtt {
             self.send(&packet(PUBACK, &body[2 + topic..4 + topic])).await;
             left -= usize::from(kind & 0x08 == 0);
         }
+        self.send(&packet(PINGREQ, &[])).await;
+        assert_eq!(self.next().await.0, PINGRESP);
     }
 
     /// Publishes every batch in one write, and waits until all of it is acked.
