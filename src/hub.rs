@@ -3,219 +3,35 @@
 //! [`Hub`] is a cheap handle. It may be mounted in any actix-web application, once per worker,
 //! under any scope; the `staffetta` program is one such application.
 
+mod builder;
 mod webhooks;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix::{Actor, Arbiter, Recipient, System};
+use actix::{Arbiter, Recipient};
 use actix_web::web::ServiceConfig;
 use tokio::sync::oneshot;
 
-use crate::auth::{
-    ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, JwtVerifier, Nonces, TokenVerifier,
-};
+pub use self::builder::{HubBuilder, HubError};
+use crate::auth::{Authorize, Nonces, TokenVerifier};
 use crate::commands::CommandHandler;
 use crate::config::Config;
-use crate::delivery::actor::{self as delivery_actor, ReliableDelivery};
 use crate::delivery::messages::{DeliveryPorts, FlushFloors, PublishError, Receipt};
-use crate::delivery::notices::Notices;
-use crate::delivery::{BroadcastReceipt, Publisher, Wait, broadcast};
+use crate::delivery::{BroadcastReceipt, Publisher, Wait};
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
-use crate::notes::NoteStore;
-use crate::persistence::messages::PersistencePort;
-use crate::persistence::{Persistence, PersistenceHandle, StoreSetupError, StoredNotes};
-use crate::protocol::{HubEvent, NewEvent, UserId};
+use crate::persistence::PersistenceHandle;
+use crate::protocol::{NewEvent, UserId};
 use crate::registry::messages::Drain;
 use crate::registry::{Rooms, Worker, WorkerParts};
-use crate::webhooks::{EventListener, Webhooks};
+use crate::webhooks::Webhooks;
 use crate::ws;
 
 /// How long shutting down waits for floors to be written, beyond the drain window.
 const FLUSH_WAIT: Duration = Duration::from_millis(1_500);
-
-/// Why the hub did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    /// There is no actix system on this thread.
-    #[error("the hub needs an actix system: start it from #[actix_web::main]")]
-    NoSystem,
-    /// The keys cannot be had.
-    #[error(transparent)]
-    Auth(#[from] AuthSetupError),
-    /// The database cannot be opened.
-    #[error(transparent)]
-    Store(#[from] StoreSetupError),
-}
-
-/// What a hub is made of; everything not set is as the configuration says.
-#[derive(Default)]
-pub struct HubBuilder {
-    config: Config,
-    api_key: Option<String>,
-    verifier: Option<Arc<dyn TokenVerifier>>,
-    authorize: Option<Arc<dyn Authorize>>,
-    commands: Option<Arc<dyn CommandHandler>>,
-    notes: Option<Arc<dyn NoteStore>>,
-    on_event: Option<EventListener>,
-}
-
-impl HubBuilder {
-    /// With this configuration, which has passed validation.
-    #[must_use]
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// With one more API key, which may publish and administer; an empty one is refused at the
-    /// start.
-    #[must_use]
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.api_key = Some(key.into());
-        self
-    }
-
-    /// With the host's own way to check tokens.
-    #[must_use]
-    pub fn verifier(mut self, verifier: impl TokenVerifier) -> Self {
-        self.verifier = Some(Arc::new(verifier));
-        self
-    }
-
-    /// With the host's say in who may connect and publish.
-    #[must_use]
-    pub fn authorize(mut self, authorize: impl Authorize) -> Self {
-        self.authorize = Some(Arc::new(authorize));
-        self
-    }
-
-    /// With the host's answer to the commands of `/updates` clients, in place of the webhook's.
-    #[must_use]
-    pub fn commands(mut self, handler: impl CommandHandler) -> Self {
-        self.commands = Some(Arc::new(handler));
-        self
-    }
-
-    /// With the host's own notes; without it the hub keeps them in its database.
-    #[must_use]
-    pub fn note_store(mut self, notes: impl NoteStore) -> Self {
-        self.notes = Some(Arc::new(notes));
-        self
-    }
-
-    /// With the host's ear for what happens in the hub: sessions opened and closed, sessions
-    /// given up, deliveries settled. Called in order per user, on a thread that also serves
-    /// webhooks: it must be quick. One that does not keep up misses events, which are counted.
-    #[must_use]
-    pub fn on_event(mut self, listener: impl Fn(&HubEvent) + Send + Sync + 'static) -> Self {
-        self.on_event = Some(Arc::new(listener));
-        self
-    }
-
-    /// Opens the database, brings its schema up to date, and starts the actors.
-    ///
-    /// # Errors
-    /// When there is no actix system, a key is missing or empty, or the database cannot be opened.
-    pub async fn start(self) -> Result<Hub, HubError> {
-        if System::try_current().is_none() {
-            return Err(HubError::NoSystem);
-        }
-        let config = Arc::new(self.config);
-        let verifier = match self.verifier {
-            Some(verifier) => verifier,
-            None => Arc::new(JwtVerifier::from_config(&config.auth)?),
-        };
-        let api_keys = ApiKeys::from_config(&config.auth, self.api_key.as_deref())?;
-        let callers = Callers::new(api_keys, Arc::clone(&verifier));
-        let metrics = Metrics::new();
-        let persistence = Persistence::start(
-            &config.database,
-            &config.retention,
-            config.webhooks.dead_letters_max,
-            metrics.clone(),
-        )?;
-        let dead_letters = persistence.port().dead_letters.clone();
-        let (notices, webhooks) =
-            webhooks::start(&config.webhooks, self.on_event, dead_letters, &metrics)?;
-        let (arbiters, ports) = start_deliveries(&config, persistence.port(), &metrics, &notices);
-        let publisher = Publisher::new(
-            ports.clone(),
-            persistence.port().clone(),
-            Arc::new(config.publish.clone()),
-        );
-        actix::spawn(broadcast::run(
-            publisher.clone(),
-            persistence.port().clone(),
-            publisher.broadcast_started(),
-        ));
-        let rooms = Rooms::default();
-        let notes = self
-            .notes
-            .unwrap_or_else(|| Arc::new(StoredNotes::new(persistence.port(), &config.notes)));
-        let notebook = Notebook::new(notes, publisher.clone(), rooms.clone(), &config.notes);
-        notebook.start();
-        let authorize = self.authorize.unwrap_or_else(|| Arc::new(EveryoneMay));
-        let draining = Arc::new(AtomicBool::new(false));
-        let http = HttpState::new(http::Parts {
-            publisher: publisher.clone(),
-            deliveries: ports.clone(),
-            notebook: notebook.clone(),
-            persistence: persistence.port().clone(),
-            callers,
-            authorize: Arc::clone(&authorize),
-            config: Arc::clone(&config),
-            draining: Arc::clone(&draining),
-            metrics: metrics.clone(),
-            webhooks: webhooks.clone(),
-        });
-        Ok(Hub(Arc::new(Inner {
-            config,
-            verifier,
-            authorize,
-            commands: self.commands.or_else(|| webhooks::commands(&webhooks)),
-            publisher,
-            ports,
-            persistence,
-            webhooks,
-            metrics,
-            http,
-            draining,
-            arbiters,
-            workers: AtomicU32::new(0),
-            drains: Mutex::default(),
-            notebook,
-            rooms,
-            nonces: Arc::default(),
-        })))
-    }
-}
-
-fn start_deliveries(
-    config: &Config,
-    persistence: &PersistencePort,
-    metrics: &Metrics,
-    notices: &Notices,
-) -> (Vec<Arbiter>, DeliveryPorts) {
-    let groups = match config.delivery.threads {
-        0 => config.server.workers_or_cores(),
-        threads => threads,
-    };
-    let mut arbiters = Vec::with_capacity(groups);
-    let mut ports = Vec::with_capacity(groups);
-    for group in 0..groups.max(1) {
-        let arbiter = Arbiter::new();
-        let (persistence, metrics) = (persistence.clone(), metrics.clone());
-        let actor = ReliableDelivery::new(group, config, persistence, metrics, notices.clone());
-        let addr = ReliableDelivery::start_in_arbiter(&arbiter.handle(), |_| actor);
-        ports.push(delivery_actor::port(&addr));
-        arbiters.push(arbiter);
-    }
-    (arbiters, DeliveryPorts::new(ports))
-}
 
 /// A running hub. Cheap to clone, and may be used from any thread.
 #[derive(Clone)]

@@ -126,6 +126,7 @@ impl World {
                 };
                 self.table.log_read(&user, &session, ticket, result, moment);
             }
+            Output::Notice(_) => {}
             Output::FanOut { .. }
             | Output::Say { .. }
             | Output::Close { .. }

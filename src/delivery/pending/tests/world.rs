@@ -18,8 +18,9 @@ use crate::delivery::window::WindowLimits;
 use crate::dialect::DialectKind;
 use crate::persistence::messages::{DuplicateKey, Ticket};
 use crate::protocol::{
-    Accounts, Ack, Audience, CloseCode, ConnectionId, EventContent, EventId, NewEvent, NoteId,
-    OfflinePolicy, Push, Seq, SessionId, SessionRecord, SessionRequest, Timestamp, UserId,
+    Accounts, Ack, Audience, CloseCode, ConnectionId, EventContent, EventId, HubEventKinds,
+    NewEvent, NoteId, OfflinePolicy, Push, Seq, SessionId, SessionRecord, SessionRequest,
+    Timestamp, UserId,
 };
 use crate::registry::messages::SendKind;
 
@@ -98,6 +99,7 @@ impl World {
             users_cached_max: 100,
             waiting_max: 4,
             traces_max: 100,
+            notices: HubEventKinds::default(),
         };
         adjust(&mut limits);
         Self {
