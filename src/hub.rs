@@ -20,6 +20,7 @@ use crate::commands::CommandHandler;
 use crate::config::Config;
 use crate::delivery::messages::{DeliveryPorts, FlushFloors, PublishError, Receipt};
 use crate::delivery::{BroadcastReceipt, Publisher, Wait};
+use crate::extension::Extensions;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
@@ -55,6 +56,7 @@ struct Inner {
     notebook: Notebook,
     rooms: Rooms,
     nonces: Arc<Nonces>,
+    extensions: Extensions,
 }
 
 impl std::fmt::Debug for Hub {
@@ -195,6 +197,7 @@ impl Hub {
                 verifier: Arc::clone(&self.0.verifier),
                 authorize: Arc::clone(&self.0.authorize),
                 commands: self.0.commands.clone(),
+                extensions: self.0.extensions.clone(),
                 notebook: self.0.notebook.clone(),
                 rooms: self.0.rooms.clone(),
                 nonces: Arc::clone(&self.0.nonces),

@@ -13,6 +13,7 @@ pub mod commands;
 pub mod config;
 pub mod delivery;
 pub mod dialect;
+pub mod extension;
 pub mod http;
 mod hub;
 pub mod metrics;

@@ -8,11 +8,12 @@ mod telling;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::time::timeout;
 
 use self::telling::audiences;
 use crate::clock;
@@ -28,6 +29,9 @@ use crate::registry::Rooms;
 
 /// Notes whose changes wait for one another, at most: a power of two.
 const TURNS: usize = 256;
+
+/// How long a change waits for those before it.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Where a change comes from: neither the session nor the connection is told of it.
 #[derive(Clone, Debug)]
@@ -53,8 +57,7 @@ struct Inner {
     hasher: RandomState,
     turns: Vec<Mutex<()>>,
     /// Whether changes are kept that were not told yet: the next ones wait.
-    is_behind: AtomicBool,
-    behind: Notify,
+    behind: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Notebook {
@@ -79,15 +82,14 @@ impl Notebook {
             members_max: config.members_max,
             hasher: RandomState::new(),
             turns: (0..TURNS).map(|_| Mutex::default()).collect(),
-            is_behind: AtomicBool::new(false),
-            behind: Notify::new(),
+            behind: watch::Sender::new(false),
         }))
     }
 
     /// Starts to tell what the last life of the hub left untold, and what later fails to be;
     /// until that is done, nothing is changed.
     pub fn start(&self) {
-        self.0.is_behind.store(true, Ordering::Release);
+        self.fall_behind();
         actix::spawn(self.clone().catch_up());
     }
 
@@ -277,15 +279,23 @@ impl Notebook {
         allowed(fields, self.0.strict_fields)
     }
 
-    /// Waits until no other change of this note is on its way.
+    /// Waits until no other change of this note is on its way, and all before are told.
     async fn turn(&self, note: &NoteId) -> Result<MutexGuard<'_, ()>, NoteError> {
         let index = self.0.hasher.hash_one(note) as usize % TURNS;
         let turn = self.0.turns.get(index).ok_or(NoteError::Unavailable)?;
-        let turn = turn.lock().await;
-        if self.0.is_behind.load(Ordering::Acquire) {
-            return Err(NoteError::Unavailable);
-        }
-        Ok(turn)
+        let mut behind = self.0.behind.subscribe();
+        let waiting = async {
+            loop {
+                let turn = turn.lock().await;
+                if !*behind.borrow_and_update() {
+                    return Ok(turn);
+                }
+                // Whoever catches up needs every turn for itself.
+                drop(turn);
+                behind.changed().await.map_err(|_| NoteError::Unavailable)?;
+            }
+        };
+        timeout(TURN_WAIT_MAX, waiting).await.unwrap_or(Err(NoteError::Unavailable))
     }
 
     /// Makes a change in its turn and tells everyone of it. It goes on when the caller goes away:

@@ -117,6 +117,7 @@ impl Dialect for Native {
                 json!({"type": "error", "message": error.message(), "code": error.code()})
             }
             Push::Reply(_) => return None,
+            Push::Extension(text) => return Some(text.to_string()),
             Push::Note(note) => return Some(notes::encode(note)),
             Push::Reconnect { retry_after_ms } => {
                 json!({"type": "reconnect", "retry_after_ms": retry_after_ms})

@@ -111,7 +111,9 @@ impl Dialect for Updates {
 
     fn encode_reply(&self, push: &Push, to: &ReplyTo) -> Option<String> {
         match push {
-            Push::Established | Push::AuthSuccess { .. } | Push::Note(_) => None,
+            Push::Established | Push::AuthSuccess { .. } | Push::Note(_) | Push::Extension(_) => {
+                None
+            }
             Push::AuthOk { user, session, need_full_sync, cursor } => {
                 let data = json!({
                     "user": user,

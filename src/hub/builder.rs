@@ -15,6 +15,7 @@ use crate::delivery::actor::{self as delivery_actor, ReliableDelivery};
 use crate::delivery::messages::DeliveryPorts;
 use crate::delivery::notices::Notices;
 use crate::delivery::{Publisher, broadcast};
+use crate::extension::{Everybody, Extension, Extensions};
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
@@ -49,6 +50,7 @@ pub struct HubBuilder {
     commands: Option<Arc<dyn CommandHandler>>,
     notes: Option<Arc<dyn NoteStore>>,
     on_event: Option<EventListener>,
+    extensions: Vec<Arc<dyn Extension>>,
 }
 
 impl HubBuilder {
@@ -95,6 +97,13 @@ impl HubBuilder {
         self
     }
 
+    /// With one more extension; they are asked in the order they were added.
+    #[must_use]
+    pub fn extension(mut self, extension: impl Extension) -> Self {
+        self.extensions.push(Arc::new(extension));
+        self
+    }
+
     /// With the host's ear for what happens in the hub: sessions opened and closed, sessions
     /// given up, deliveries settled. Called in order per user, on a thread that also serves
     /// webhooks: it must be quick. One that does not keep up misses events, which are counted.
@@ -130,19 +139,13 @@ impl HubBuilder {
         let (notices, webhooks) =
             webhooks::start(&config.webhooks, self.on_event, dead_letters, &metrics)?;
         let (arbiters, ports) = start_deliveries(&config, persistence.port(), &metrics, &notices);
-        let publisher = Publisher::new(
-            ports.clone(),
-            persistence.port().clone(),
-            Arc::new(config.publish.clone()),
-        );
-        actix::spawn(broadcast::run(
-            publisher.clone(),
-            persistence.port().clone(),
-            publisher.broadcast_started(),
-        ));
+        let publisher = start_publisher(&config, &ports, persistence.port());
         let rooms = Rooms::default();
         let notebook = start_notes(self.notes, &config, persistence.port(), &publisher, &rooms);
-        let authorize = self.authorize.unwrap_or_else(|| Arc::new(EveryoneMay));
+        let extensions = Extensions::new(self.extensions);
+        let host = self.authorize.unwrap_or_else(|| Arc::new(EveryoneMay));
+        let authorize: Arc<dyn Authorize> =
+            Arc::new(Everybody { host, extensions: extensions.clone() });
         let draining = Arc::new(AtomicBool::new(false));
         let http = HttpState::new(http::Parts {
             publisher: publisher.clone(),
@@ -174,8 +177,21 @@ impl HubBuilder {
             notebook,
             rooms,
             nonces: Arc::default(),
+            extensions,
         })))
     }
+}
+
+fn start_publisher(
+    config: &Config,
+    ports: &DeliveryPorts,
+    persistence: &PersistencePort,
+) -> Publisher {
+    let publish = Arc::new(config.publish.clone());
+    let publisher = Publisher::new(ports.clone(), persistence.clone(), publish);
+    let started = publisher.broadcast_started();
+    actix::spawn(broadcast::run(publisher.clone(), persistence.clone(), started));
+    publisher
 }
 
 fn start_notes(

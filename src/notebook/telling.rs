@@ -1,7 +1,6 @@
 //! Telling everyone of changes that are kept: at once, or later, but before any other change.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Notebook;
@@ -16,13 +15,15 @@ const LEFT_MAX: usize = 256;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 impl Notebook {
+    /// Tells what is left, whenever something is; runs for ever.
     pub(super) async fn catch_up(self) {
+        let mut behind = self.0.behind.subscribe();
         loop {
+            if behind.wait_for(|is_behind| *is_behind).await.is_err() {
+                return;
+            }
             match self.tell_left().await {
-                Ok(()) => {
-                    self.0.is_behind.store(false, Ordering::Release);
-                    self.0.behind.notified().await;
-                }
+                Ok(()) => drop(self.0.behind.send_replace(false)),
                 Err(error) => {
                     log::warn!("changes of notes wait to be told: {error}");
                     tokio::time::sleep(TRY_AGAIN).await;
@@ -33,7 +34,7 @@ impl Notebook {
 
     async fn tell_left(&self) -> Result<(), NoteError> {
         loop {
-            // Nothing is being told now: every turn looks at `is_behind` first.
+            // Nothing is being told now: every turn looks at `behind` first.
             for turn in &self.0.turns {
                 drop(turn.lock().await);
             }
@@ -52,8 +53,7 @@ impl Notebook {
 
     /// Lets nothing be changed until everything that is kept is told.
     pub(super) fn fall_behind(&self) {
-        self.0.is_behind.store(true, Ordering::Release);
-        self.0.behind.notify_one();
+        self.0.behind.send_replace(true);
     }
 
     /// Tells everyone of a change that is kept. When that fails, it is told later, and before

@@ -1,5 +1,7 @@
 //! What the hub says to one connection, apart from events.
 
+use bytestring::ByteString;
+
 use super::{ClientError, CommandError, CommandReply, NotePush, Seq, SessionId, Timestamp, UserId};
 
 /// One thing the hub says; each dialect has its own spelling, or none.
@@ -35,6 +37,8 @@ pub enum Push {
     },
     /// Something about notes.
     Note(NotePush),
+    /// What an extension says: the text of one JSON object.
+    Extension(ByteString),
     /// The client said something wrong.
     Error(ClientError),
     /// A command was obeyed, or not.

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::delivery::messages::{AckEntry, DeliveryPorts, Detach};
 use crate::delivery::retry::DueQueue;
 use crate::dialect::DialectKind;
+use crate::extension::Extensions;
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
 use crate::protocol::{CloseCode, ConnectionId, Push, ReplyTo};
@@ -37,6 +38,8 @@ pub struct WorkerParts {
     pub authorize: Arc<dyn Authorize>,
     /// Obeys commands, if the host has a handler.
     pub commands: Option<Arc<dyn CommandHandler>>,
+    /// What the host adds.
+    pub extensions: Extensions,
     /// Every note.
     pub notebook: Notebook,
     /// Who follows which note.

@@ -5,6 +5,7 @@
 
 mod auth;
 mod call;
+mod extend;
 mod notes;
 mod signed;
 
@@ -14,12 +15,14 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
 use actix_http::ws::{Frame, ProtocolError};
 
+use self::extend::ToExtensions;
 use self::signed::{Keys, Seal};
 use super::assembly::{Assembly, Incoming, MessageLimits, refusal};
 use super::rate::FrameRate;
 use crate::clock;
 use crate::delivery::messages::{AckEntry, SyncComplete};
 use crate::dialect::frame;
+use crate::extension::Connected;
 use crate::protocol::{
     Accounts, ClientError, CloseCode, Command, CommandError, CommandReply, Push, ReplyTo,
     SessionId, SessionRequest,
@@ -61,6 +64,9 @@ pub(super) struct WsSession {
     rate: FrameRate,
     signals: FrameRate,
     keys: Keys,
+    to_extensions: Option<ToExtensions>,
+    /// What the extensions know it as.
+    connected: Option<Connected>,
     standing: Standing,
     /// What its token is limited to.
     accounts: Accounts,
@@ -76,6 +82,8 @@ impl WsSession {
             rate: FrameRate::per_minute(),
             signals: FrameRate::per_second(),
             keys: Keys::default(),
+            to_extensions: None,
+            connected: None,
             standing: Standing::Stranger,
             accounts: Accounts::default(),
             upgrade,
@@ -178,7 +186,7 @@ impl WsSession {
                 self.refuse(ClientError::BadSignature);
             }
             Command::Note(command) => self.obey_note(command, ctx),
-            Command::Other { .. } => self.refuse(ClientError::UnknownType),
+            Command::Other { kind, frame } => self.extend(kind, frame),
         }
     }
 

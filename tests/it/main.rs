@@ -19,6 +19,7 @@ mod world;
 mod auth;
 mod delivery;
 mod embedded;
+mod extension;
 mod notes;
 mod offline;
 mod operations;

@@ -31,7 +31,7 @@ pub(crate) struct TestHub {
 }
 
 /// What a host adds to its hub.
-pub(crate) type Build = fn(HubBuilder) -> HubBuilder;
+type Build = std::sync::Arc<dyn Fn(HubBuilder) -> HubBuilder + Send + Sync>;
 
 /// How a hub ends.
 pub(crate) enum Stop {
@@ -94,15 +94,16 @@ pub(crate) fn on_both<F: Future<Output = ()>>(test: impl Fn(Database) -> F) {
 impl TestHub {
     /// A hub with the defaults, but for what `adjust` changes.
     pub(crate) async fn start(database: Database, adjust: impl FnOnce(&mut Config)) -> Self {
-        Self::start_in(Folder::new(database).into(), adjust, |builder| builder).await
+        Self::start_with(database, adjust, |builder| builder).await
     }
 
     /// The same, inside a host.
     pub(crate) async fn start_with(
         database: Database,
         adjust: impl FnOnce(&mut Config),
-        build: Build,
+        build: impl Fn(HubBuilder) -> HubBuilder + Send + Sync + 'static,
     ) -> Self {
+        let build: Build = std::sync::Arc::new(build);
         Self::start_in(Folder::new(database).into(), adjust, build).await
     }
 
@@ -121,10 +122,10 @@ impl TestHub {
         adjust(&mut config);
         let (started, starting) = mpsc::channel();
         let (stop, stopping) = tokio::sync::oneshot::channel();
-        let served = config.clone();
+        let (served, building) = (config.clone(), std::sync::Arc::clone(&build));
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(serve(
-                build(Hub::builder().config(served.clone())),
+                building(Hub::builder().config(served.clone())),
                 served,
                 started,
                 stopping,
@@ -138,7 +139,8 @@ impl TestHub {
     /// Ends this hub and starts another on the same database.
     pub(crate) async fn restart(mut self, stop: Stop) -> Self {
         let config = self.config.clone();
-        let (folder, build) = (std::sync::Arc::clone(&self.folder), self.build);
+        let (folder, build) =
+            (std::sync::Arc::clone(&self.folder), std::sync::Arc::clone(&self.build));
         self.end(stop).await;
         Self::start_in(folder, |fresh| *fresh = config, build).await
     }

@@ -107,6 +107,7 @@ impl WsSession {
                 self.keys.renew(keys);
                 self.live_until(&identity);
                 *self.connection.user.borrow_mut() = Some(identity.user);
+                self.tell_connected();
             }
         }
     }

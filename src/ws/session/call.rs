@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 
 use super::{Standing, WsSession};
 use crate::commands::{ClientCommand, CommandHandler};
+use crate::extension::Extensions;
 use crate::protocol::{
     Call, ClientError, CommandError, CommandReply, DEFAULT_ACCOUNT, Push, ReplyTo,
 };
@@ -26,10 +27,12 @@ impl WsSession {
             self.refuse_call("account_refused", "Not an account of this token", &reply_to);
             return;
         }
-        let Some(handler) = self.worker.parts().commands.clone() else {
+        let parts = self.worker.parts();
+        let (extensions, handler) = (parts.extensions.clone(), parts.commands.clone());
+        if handler.is_none() && extensions.is_empty() {
             self.refuse_call("unknown_command", "Unknown command", &reply_to);
             return;
-        };
+        }
         let Some(started) = self.worker.start_command(&self.connection) else {
             self.refuse_call("too_many_commands", "Too many commands at once", &reply_to);
             return;
@@ -38,7 +41,7 @@ impl WsSession {
         let wait_max = Duration::from_millis(self.worker.config().limits.command_timeout_ms);
         let (worker, connection) = (self.worker.clone(), self.connection.id);
         actix::spawn(async move {
-            let result = obey(handler, command, wait_max).await;
+            let result = obey(extensions, handler, command, wait_max).await;
             drop(started);
             worker.say(connection, &Push::Reply(result), &reply_to);
         });
@@ -51,12 +54,22 @@ impl WsSession {
 
 /// What the handler says; a handler that panics or takes too long is answered for.
 async fn obey(
-    handler: Arc<dyn CommandHandler>,
+    extensions: Extensions,
+    handler: Option<Arc<dyn CommandHandler>>,
     command: ClientCommand,
     wait_max: Duration,
 ) -> Result<CommandReply, CommandError> {
     let name = command.name.clone();
-    let handling = AssertUnwindSafe(async { handler.handle(command).await }).catch_unwind();
+    let handling = AssertUnwindSafe(async {
+        if let Some(result) = extensions.command(&command).await {
+            return result;
+        }
+        match handler {
+            Some(handler) => handler.handle(command).await,
+            None => Err(CommandError::new("unknown_command", "Unknown command")),
+        }
+    })
+    .catch_unwind();
     match tokio::time::timeout(wait_max, handling).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => {

@@ -7,6 +7,7 @@ use bytestring::ByteString;
 use super::{Standing, WsSession};
 use crate::clock;
 use crate::delivery::messages::PublishError;
+use crate::extension::Extensions;
 use crate::notebook::{Notebook, Source};
 use crate::notes::{NoteChange, NoteError};
 use crate::protocol::{ClientError, NoteCommand, NoteId, NotePush, NoteRefusal, Push, UserId};
@@ -49,8 +50,9 @@ impl WsSession {
                     Standing::Stranger | Standing::Plain => None,
                 };
                 let by = Source { user, session, connection: Some(self.connection.id) };
-                let notebook = self.worker.parts().notebook.clone();
-                async move { ask(&notebook, by, command).await }
+                let parts = self.worker.parts();
+                let (notebook, extensions) = (parts.notebook.clone(), parts.extensions.clone());
+                async move { ask(&notebook, &extensions, by, command).await }
                     .into_actor(self)
                     .map(|told, session, _ctx| session.tell(told))
                     .wait(ctx);
@@ -113,10 +115,18 @@ impl WsSession {
 }
 
 /// Asks the notebook, and says what to tell the client.
-async fn ask(notebook: &Notebook, by: Source, command: NoteCommand) -> Told {
+async fn ask(
+    notebook: &Notebook,
+    extensions: &Extensions,
+    by: Source,
+    command: NoteCommand,
+) -> Told {
     match command {
         NoteCommand::Join { note, presence } => {
-            match notebook.access(note.clone(), by.user).await {
+            match notebook.access(note.clone(), by.user.clone()).await {
+                Ok(_) if !extensions.let_join(&by.user, &note).await => {
+                    refused(note, &NoteError::NotFound)
+                }
                 Ok(_) => Told::Joins { note, presence },
                 Err(error) => refused(note, &error),
             }
