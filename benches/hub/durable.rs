@@ -16,6 +16,9 @@ pub(crate) const PUBLISHERS: usize = 4;
 pub(crate) const BATCHES: usize = 40;
 const ROUNDS: usize = 3;
 
+/// Longer than a round takes on any machine.
+const SETTLED_IN: Duration = Duration::from_secs(60);
+
 /// What a server did, and what it took.
 #[derive(Clone, Copy)]
 pub(crate) struct Figure {
@@ -110,12 +113,14 @@ async fn hub() -> (Figure, f64) {
     for publisher in publishing {
         publisher.await.unwrap();
     }
+    let mut devices = Vec::new();
     for device in acking {
-        device.await.unwrap();
+        devices.push(device.await.unwrap());
     }
-    // Until every ack is settled, not only sent.
+    // Until every ack is settled, not only sent; the acks of a device that left count no more.
     let deliveries = per_device * USERS * 2;
     while server.metric("staffetta_acks_total").await < deliveries as f64 {
+        assert!(start.elapsed() < SETTLED_IN, "acks are lost");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let figure = Figure::new(deliveries, start.elapsed(), server.cpu() - before);
