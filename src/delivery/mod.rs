@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod broadcast;
+mod few;
 pub mod messages;
 pub mod notices;
 pub mod output;

@@ -95,7 +95,8 @@ pub struct AttachRequest {
 #[derive(Debug)]
 enum Entry {
     Loading(Vec<Waiting>),
-    Loaded(User),
+    /// Boxed: a table has room for more users than there are.
+    Loaded(Box<User>),
 }
 
 /// What comes up in the due queue.
@@ -170,7 +171,7 @@ impl PendingTable {
         match result {
             Ok(snapshot) => {
                 let loaded = User::from_snapshot(snapshot);
-                self.users.insert(user.clone(), Entry::Loaded(loaded));
+                self.users.insert(user.clone(), Entry::Loaded(Box::new(loaded)));
                 self.rounds.push_back(user.clone());
                 self.expect_back(user, moment);
                 for request in waiting {

@@ -1,8 +1,9 @@
 //! One user in memory: sessions, connections, and publishers that wait for acks.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Instant;
 
+use super::few::Few;
 use super::messages::{Receipt, WaitOutcome};
 use super::session::Session;
 use crate::dialect::DialectKind;
@@ -67,11 +68,10 @@ pub(super) struct User {
     pub(super) last_seq: Seq,
     /// Everything at or below is no longer in the log.
     pub(super) pruned: Seq,
-    /// Every durable session, live or not. Boxed: most users have one, and a table has room for
-    /// more.
-    pub(super) sessions: HashMap<SessionId, Box<Session>>,
+    /// Every durable session, live or not.
+    pub(super) sessions: Few<SessionId, Box<Session>>,
     /// Every live connection.
-    pub(super) connections: HashMap<ConnectionId, Tenant>,
+    pub(super) connections: Few<ConnectionId, Tenant>,
     /// Publishers that wait for acks.
     pub(super) waiters: Vec<Waiter>,
     /// Appends and claims that are not answered yet.

@@ -14,9 +14,6 @@ use std::task::{Context, Poll, Waker};
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 
-/// A burst leaves no more room behind than this many frames take.
-const KEPT_FRAMES: usize = 16;
-
 /// What became of a frame that was pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
@@ -28,8 +25,9 @@ pub enum Pushed {
     Closed,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Open,
     /// A close frame is queued; nothing may follow it.
     Closing,
@@ -37,9 +35,11 @@ enum State {
     Finished,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Bytes>,
+    /// The next frame. Mostly there is no other: what waits behind it is kept elsewhere.
+    first: Option<Bytes>,
+    more: VecDeque<Bytes>,
     bytes: usize,
     state: State,
     waker: Option<Waker>,
@@ -55,7 +55,7 @@ pub struct Outbox {
 impl Outbox {
     /// An empty outbox that holds at most `bytes_max` bytes, or one frame.
     pub fn new(bytes_max: usize) -> Self {
-        let queue = Queue { frames: VecDeque::new(), bytes: 0, state: State::Open, waker: None };
+        let queue = Queue::default();
         Self { bytes_max, queue: RefCell::new(queue) }
     }
 
@@ -66,12 +66,10 @@ impl Outbox {
             return Pushed::Closed;
         }
         if queue.bytes > 0 && queue.bytes + frame.len() > self.bytes_max {
-            queue.frames = VecDeque::new();
-            queue.bytes = 0;
+            queue.clear();
             return Pushed::Overflow;
         }
-        queue.bytes += frame.len();
-        queue.frames.push_back(frame);
+        queue.add(frame);
         queue.wake();
         Pushed::Queued
     }
@@ -83,8 +81,7 @@ impl Outbox {
             return false;
         }
         queue.state = State::Closing;
-        queue.bytes += frame.len();
-        queue.frames.push_back(frame);
+        queue.add(frame);
         queue.wake();
         true
     }
@@ -113,11 +110,7 @@ impl Outbox {
 
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut queue = self.queue.borrow_mut();
-        if let Some(frame) = queue.frames.pop_front() {
-            queue.bytes -= frame.len();
-            if queue.frames.is_empty() && queue.frames.capacity() > KEPT_FRAMES {
-                queue.frames = VecDeque::new();
-            }
+        if let Some(frame) = queue.next() {
             return Poll::Ready(Some(frame));
         }
         if queue.state == State::Finished {
@@ -132,6 +125,29 @@ impl Outbox {
 }
 
 impl Queue {
+    fn add(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        if self.first.is_none() {
+            self.first = Some(frame);
+        } else {
+            self.more.push_back(frame);
+        }
+    }
+
+    fn next(&mut self) -> Option<Bytes> {
+        let frame = self.first.take()?;
+        self.bytes -= frame.len();
+        self.first = self.more.pop_front();
+        if self.first.is_none() && self.more.capacity() > 0 {
+            self.more = VecDeque::new();
+        }
+        Some(frame)
+    }
+
+    fn clear(&mut self) {
+        (self.first, self.more, self.bytes) = (None, VecDeque::new(), 0);
+    }
+
     fn wake(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();

@@ -56,6 +56,12 @@ pub(super) struct UpgradeToken {
     pub(super) session: Option<SessionRequest>,
 }
 
+impl UpgradeToken {
+    fn is_empty(&self) -> bool {
+        self.token.is_none() && self.session.is_none()
+    }
+}
+
 /// The actor.
 pub(super) struct WsSession {
     worker: Worker,
@@ -66,15 +72,17 @@ pub(super) struct WsSession {
     keys: Keys,
     to_extensions: Option<ToExtensions>,
     /// What the extensions know it as.
-    connected: Option<Connected>,
+    connected: Option<Box<Connected>>,
     standing: Standing,
     /// What its token is limited to.
     accounts: Accounts,
-    upgrade: UpgradeToken,
+    upgrade: Option<Box<UpgradeToken>>,
 }
 
 impl WsSession {
     pub(super) fn new(worker: Worker, connection: Rc<Connection>, upgrade: UpgradeToken) -> Self {
+        // Most connections authenticate later.
+        let upgrade = (!upgrade.is_empty()).then(|| Box::new(upgrade));
         Self {
             worker,
             connection,

@@ -32,9 +32,10 @@ enum Outcome {
 impl WsSession {
     /// A token that came with the upgrade attaches at once.
     pub(super) fn authenticate_by_upgrade(&mut self, ctx: &mut Context<Self>) {
-        let Some(token) = self.upgrade.token.clone() else { return };
+        let Some(upgrade) = &self.upgrade else { return };
+        let Some(token) = upgrade.token.clone() else { return };
         let session_default = self.connection.dialect.session_default();
-        let session = self.upgrade.session.clone().unwrap_or(session_default);
+        let session = upgrade.session.clone().unwrap_or(session_default);
         let request = AuthRequest {
             token,
             session,
@@ -47,7 +48,7 @@ impl WsSession {
 
     pub(super) fn authenticate(&mut self, mut request: AuthRequest, ctx: &mut Context<Self>) {
         if request.token.is_empty()
-            && let Some(token) = &self.upgrade.token
+            && let Some(token) = self.upgrade.as_ref().and_then(|upgrade| upgrade.token.as_ref())
         {
             request.token.clone_from(token);
         }
@@ -117,8 +118,9 @@ impl WsSession {
         let is_new = self.standing == Standing::Stranger
             && request.session == SessionRequest::New
             && self.connection.dialect.session_default() == SessionRequest::New;
-        if let (true, Some(session)) = (is_new, &self.upgrade.session) {
-            request.session = session.clone();
+        let session = self.upgrade.as_ref().and_then(|upgrade| upgrade.session.clone());
+        if let (true, Some(session)) = (is_new, session) {
+            request.session = session;
         }
     }
 

@@ -36,7 +36,7 @@ impl WsSession {
             },
             dialect: self.connection.dialect,
         };
-        if self.connected.as_ref() == Some(&connected) {
+        if self.connected.as_deref() == Some(&connected) {
             // It only renewed its token.
             return;
         }
@@ -48,7 +48,7 @@ impl WsSession {
             ToExtensions(to)
         });
         if to.0.try_send(Told::Connected(connected.clone())).is_ok() {
-            self.connected = Some(connected);
+            self.connected = Some(Box::new(connected));
         }
     }
 
