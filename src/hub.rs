@@ -15,7 +15,7 @@ use actix_web::web::ServiceConfig;
 use tokio::sync::oneshot;
 
 pub use self::builder::{HubBuilder, HubError};
-use crate::auth::{Authorize, Nonces, TokenVerifier};
+use crate::auth::{Authorize, Failures, Nonces, TokenVerifier};
 use crate::commands::CommandHandler;
 use crate::config::Config;
 use crate::delivery::messages::{DeliveryPorts, FlushFloors, PublishError, Receipt};
@@ -56,6 +56,7 @@ struct Inner {
     notebook: Notebook,
     rooms: Rooms,
     nonces: Arc<Nonces>,
+    failures: Arc<Failures>,
     extensions: Extensions,
 }
 
@@ -201,6 +202,7 @@ impl Hub {
                 notebook: self.0.notebook.clone(),
                 rooms: self.0.rooms.clone(),
                 nonces: Arc::clone(&self.0.nonces),
+                failures: Arc::clone(&self.0.failures),
                 config: Arc::clone(&self.0.config),
                 metrics: self.0.metrics.clone(),
             },

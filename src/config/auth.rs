@@ -28,6 +28,10 @@ pub struct AuthConfig {
     pub connection_max_age_s: u64,
     /// What a token's end does to its connection.
     pub on_expiry: OnExpiry,
+    /// Failed auths of one address before its handshakes are slowed down (429).
+    pub failures_free: u32,
+    /// The longest pause between two handshakes of such an address, in seconds.
+    pub failure_pause_max_s: u64,
     /// Keys of publishers and administrators.
     pub api_keys: Vec<ApiKeyConfig>,
 }
@@ -44,6 +48,8 @@ impl Default for AuthConfig {
             leeway_s: 30,
             connection_max_age_s: 86_400,
             on_expiry: OnExpiry::Keep,
+            failures_free: 60,
+            failure_pause_max_s: 60,
             api_keys: Vec::new(),
         }
     }

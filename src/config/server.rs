@@ -1,6 +1,6 @@
 //! The listener, the database, and what publishers may send.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,8 @@ pub struct ServerConfig {
     pub drain_ms: u64,
     /// The longest HTTP request body, in bytes.
     pub body_bytes_max: usize,
+    /// Proxies that are believed when they say for whom they ask (`X-Forwarded-For`).
+    pub trusted_proxies: Vec<IpAddr>,
 }
 
 impl Default for ServerConfig {
@@ -28,6 +30,7 @@ impl Default for ServerConfig {
             connections_max: 25_000,
             drain_ms: 2_000,
             body_bytes_max: 8 * 1024 * 1024,
+            trusted_proxies: Vec::new(),
         }
     }
 }

@@ -94,6 +94,8 @@ fn bounds(config: &Config) -> Vec<Bound> {
         ("retention", "prune_step_max", u64::from(retention.prune_step_max), 1, 100_000),
         ("limits", "message_bytes_max", limits.message_bytes_max as u64, 1_024, GIB),
         ("limits", "message_bytes_hard_max", limits.message_bytes_hard_max as u64, 1_024, GIB),
+        ("auth", "failures_free", u64::from(auth.failures_free), 0, 1_000_000),
+        ("auth", "failure_pause_max_s", auth.failure_pause_max_s, 1, 3_600),
         ("limits", "frames_per_minute_max", u64::from(limits.frames_per_minute_max), 1, 10_000_000),
         ("limits", "signals_per_second_max", u64::from(limits.signals_per_second_max), 0, 100_000),
         ("limits", "rooms_per_connection_max", limits.rooms_per_connection_max as u64, 0, 100_000),

@@ -2,15 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix::{Actor, Arbiter, System};
 
 use super::{Hub, Inner, webhooks};
 use crate::auth::{
-    ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, JwtVerifier, TokenVerifier,
+    ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, Failures, JwtVerifier, TokenVerifier,
 };
 use crate::commands::CommandHandler;
-use crate::config::Config;
+use crate::config::{AuthConfig, Config};
 use crate::delivery::actor::{self as delivery_actor, ReliableDelivery};
 use crate::delivery::messages::DeliveryPorts;
 use crate::delivery::notices::Notices;
@@ -146,6 +147,7 @@ impl HubBuilder {
         let host = self.authorize.unwrap_or_else(|| Arc::new(EveryoneMay));
         let authorize: Arc<dyn Authorize> =
             Arc::new(Everybody { host, extensions: extensions.clone() });
+        let failures = failures(&config.auth);
         let draining = Arc::new(AtomicBool::new(false));
         let http = HttpState::new(http::Parts {
             publisher: publisher.clone(),
@@ -177,9 +179,15 @@ impl HubBuilder {
             notebook,
             rooms,
             nonces: Arc::default(),
+            failures,
             extensions,
         })))
     }
+}
+
+fn failures(auth: &AuthConfig) -> Arc<Failures> {
+    let pause_max = Duration::from_secs(auth.failure_pause_max_s);
+    Arc::new(Failures::new(auth.failures_free, pause_max))
 }
 
 fn start_publisher(

@@ -14,7 +14,7 @@ use super::connection::{Connection, SocketHandle};
 use super::messages::{Drain, Orders};
 use super::rooms::Rooms;
 use super::sessions::Places;
-use crate::auth::{Authorize, Nonces, TokenVerifier};
+use crate::auth::{Authorize, Failures, Nonces, TokenVerifier};
 use crate::clock;
 use crate::commands::CommandHandler;
 use crate::config::Config;
@@ -44,6 +44,8 @@ pub struct WorkerParts {
     pub notebook: Notebook,
     /// Who follows which note.
     pub rooms: Rooms,
+    /// The addresses whose tokens fail.
+    pub failures: Arc<Failures>,
     /// The envelopes that were taken.
     pub nonces: Arc<Nonces>,
     /// The settings.

@@ -3,6 +3,7 @@
 pub mod assembly;
 pub mod heartbeat;
 mod inbound;
+mod origin;
 pub mod outbox;
 pub mod rate;
 mod session;

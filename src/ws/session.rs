@@ -19,6 +19,7 @@ use self::extend::ToExtensions;
 use self::signed::{Keys, Seal};
 use super::assembly::{Assembly, Incoming, MessageLimits, refusal};
 use super::rate::FrameRate;
+use crate::auth::Address;
 use crate::clock;
 use crate::delivery::messages::{AckEntry, SyncComplete};
 use crate::dialect::frame;
@@ -77,10 +78,17 @@ pub(super) struct WsSession {
     /// What its token is limited to.
     accounts: Accounts,
     upgrade: Option<Box<UpgradeToken>>,
+    /// Where it comes from, if that is known.
+    address: Option<Address>,
 }
 
 impl WsSession {
-    pub(super) fn new(worker: Worker, connection: Rc<Connection>, upgrade: UpgradeToken) -> Self {
+    pub(super) fn new(
+        worker: Worker,
+        connection: Rc<Connection>,
+        upgrade: UpgradeToken,
+        address: Option<Address>,
+    ) -> Self {
         // Most connections authenticate later.
         let upgrade = (!upgrade.is_empty()).then(|| Box::new(upgrade));
         Self {
@@ -95,6 +103,7 @@ impl WsSession {
             standing: Standing::Stranger,
             accounts: Accounts::default(),
             upgrade,
+            address,
         }
     }
 

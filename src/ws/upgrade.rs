@@ -11,8 +11,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::handshake_with_protocols;
 
 use super::inbound::Inbound;
+use super::origin::client_address;
 use super::outbox::OutboxBody;
 use super::session::{UpgradeToken, WsSession};
+use crate::auth::Address;
+use crate::clock;
 use crate::dialect::DialectKind;
 use crate::protocol::{SessionId, SessionRequest};
 use crate::registry::{SocketHandle, Worker};
@@ -71,6 +74,15 @@ async fn upgrade(
     if worker.is_draining() {
         return Ok(HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "1")).finish());
     }
+    let address = client_address(&request, &worker.config().server.trusted_proxies);
+    let address = address.map(Address::from);
+    let failures = &worker.parts().failures;
+    if let Some(pause) = address.and_then(|address| failures.pause(address, clock::now())) {
+        let retry_after = pause.as_millis().div_ceil(1_000).max(1) as u64;
+        return Ok(HttpResponse::TooManyRequests()
+            .insert_header((RETRY_AFTER, retry_after))
+            .body("too many failed authentications from this address"));
+    }
     let socket = request.conn_data::<Rc<SocketHandle>>().cloned();
     let connection = worker.open(dialect, socket);
     let outbox = Rc::clone(&connection.outbox);
@@ -82,7 +94,7 @@ async fn upgrade(
     let inbound = Inbound::new(payload, worker.config().limits.message_bytes_hard_max);
     WsSession::create(|ctx| {
         ctx.add_stream(inbound);
-        WsSession::new(worker.0.clone(), connection, token)
+        WsSession::new(worker.0.clone(), connection, token, address)
     });
     Ok(response.body(OutboxBody(outbox)))
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use staffetta::{Config, Hub, HubError, clock};
 
 use crate::device::Device;
-use crate::world::{TestHub, on_both};
+use crate::world::{TestHub, eventually, on_both};
 
 #[test]
 fn a_first_session_has_nothing_yet_and_the_same_session_again_has_everything() {
@@ -191,4 +191,36 @@ fn a_hub_with_an_empty_api_key_does_not_start() {
     let started =
         actix_web::rt::System::new().block_on(Hub::builder().config(config).api_key("").start());
     assert!(matches!(started, Err(HubError::Auth(_))), "{started:?}");
+}
+
+#[test]
+fn an_address_whose_tokens_keep_failing_is_slowed_down_before_the_upgrade() {
+    on_both(|database| async move {
+        let hub = TestHub::start(database, |config| {
+            config.auth.failures_free = 2;
+            config.server.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        })
+        .await;
+        let connect = |client: &'static str| {
+            let hub = &hub;
+            async move { Device::connect_to(hub, "/ws", &[("x-forwarded-for", client)]).await }
+        };
+        for _ in 0..3 {
+            let mut device = connect("192.0.2.1").await.unwrap();
+            device.next().await;
+            device.send(json!({"type": "auth", "token": "bad"})).await;
+            assert_eq!(device.next().await["type"], "auth_failed");
+            device.closed(4401).await;
+        }
+        let Err(tokio_tungstenite::tungstenite::Error::Http(refused)) =
+            connect("192.0.2.1").await.map(drop)
+        else {
+            panic!("not slowed down");
+        };
+        assert_eq!(refused.status(), 429);
+        assert_eq!(refused.headers()["retry-after"], "1");
+        // Another address is not, and what is slowed down is let in after its pause.
+        connect("192.0.2.2").await.unwrap();
+        eventually("the pause is over", || async { connect("192.0.2.1").await.is_ok() }).await;
+    });
 }

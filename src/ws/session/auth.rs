@@ -26,6 +26,8 @@ const ATTACH_WAIT_MAX: Duration = Duration::from_secs(10);
 /// What came of an `auth`.
 enum Outcome {
     Refused(AuthRefusal),
+    /// Nobody can tell now.
+    Unavailable,
     Answered(Identity, Box<SessionKeys>, Attached),
 }
 
@@ -62,7 +64,7 @@ impl WsSession {
         async move {
             let identity = match verify(&worker, &request.token).await {
                 Ok(identity) => identity,
-                Err(refusal) => return Outcome::Refused(refusal),
+                Err(outcome) => return outcome,
             };
             // A live connection stays its user's.
             if owner.is_some_and(|owner| owner != identity.user) {
@@ -89,6 +91,9 @@ impl WsSession {
     fn authenticated(&mut self, outcome: Outcome, to: &ReplyTo) {
         match outcome {
             Outcome::Refused(refusal) => {
+                if let Some(address) = self.address {
+                    self.worker.parts().failures.failed(address, clock::now());
+                }
                 self.answer(&Push::AuthFailed(refusal), to);
                 self.close(CloseCode::AuthFailed);
             }
@@ -96,7 +101,7 @@ impl WsSession {
                 self.refuse_to(ClientError::TooManyConnections, to);
                 self.close(CloseCode::LimitExceeded);
             }
-            Outcome::Answered(_, _, Attached::Unavailable) => {
+            Outcome::Unavailable | Outcome::Answered(_, _, Attached::Unavailable) => {
                 self.refuse_to(ClientError::Unavailable, to);
                 self.say(&Push::Reconnect { retry_after_ms: 1_000 });
                 self.close(CloseCode::Restart);
@@ -106,6 +111,9 @@ impl WsSession {
                 self.standing = session.map_or(Standing::Plain, Standing::Reliable);
                 self.accounts = accounts(&identity, self.connection.dialect);
                 self.keys.renew(keys);
+                if let Some(address) = self.address {
+                    self.worker.parts().failures.succeeded(address);
+                }
                 self.live_until(&identity);
                 *self.connection.user.borrow_mut() = Some(identity.user);
                 self.tell_connected();
@@ -138,20 +146,20 @@ impl WsSession {
     }
 }
 
-async fn verify(worker: &Worker, token: &str) -> Result<Identity, AuthRefusal> {
+async fn verify(worker: &Worker, token: &str) -> Result<Identity, Outcome> {
     let parts = worker.parts();
     let identity = match parts.verifier.verify(token, clock::wall()).await {
         Ok(identity) => identity,
-        Err(AuthError::Expired) => return Err(AuthRefusal::Expired),
-        Err(AuthError::Invalid) => return Err(AuthRefusal::Failed),
+        Err(AuthError::Expired) => return Err(Outcome::Refused(AuthRefusal::Expired)),
+        Err(AuthError::Invalid) => return Err(Outcome::Refused(AuthRefusal::Failed)),
         Err(AuthError::KeysUnavailable) => {
             log::warn!("a token could not be checked: its keys are not available");
-            return Err(AuthRefusal::Failed);
+            return Err(Outcome::Unavailable);
         }
     };
     if !parts.authorize.connect(&identity).await {
         log::info!("the host refused a connection of {:?}", identity.user);
-        return Err(AuthRefusal::Failed);
+        return Err(Outcome::Refused(AuthRefusal::Failed));
     }
     Ok(identity)
 }
