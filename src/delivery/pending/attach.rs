@@ -7,10 +7,8 @@ use crate::delivery::session::{Link, Session};
 use crate::delivery::user::{Tenant, User};
 use crate::persistence::messages::{Claim, StoreError, Ticket};
 use crate::protocol::{
-    CloseCode, ConnectionId, Event, OfflinePolicy, Push, SessionId, SessionRecord, SessionRequest,
-    UserId,
+    CloseCode, ConnectionId, OfflinePolicy, Push, SessionId, SessionRecord, SessionRequest, UserId,
 };
-use crate::registry::messages::SendKind;
 
 /// A session's `seen_at` is written again when it is older than this, in milliseconds.
 const SEEN_WRITE_MS: i64 = 3_600_000;
@@ -303,36 +301,6 @@ impl PendingTable {
         self.answer_attach(ticket, Attached::Attached { session: Some(name.clone()) });
         self.notice_opened(user, Some(name), request.dialect);
         self.resume(user, name, moment);
-    }
-
-    /// Sends again what was in flight when the connection before this one was lost, then what
-    /// waits in the log.
-    fn resume(&mut self, user: &UserId, name: &SessionId, moment: Moment) {
-        let ack_wait = self.limits.retry.ack_wait;
-        let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
-        let Some(session) = loaded.sessions.get_mut(name) else { return };
-        let Some(connection) = session.connection() else { return };
-        let mut events = Vec::new();
-        for entry in session.window.resume(moment.now, ack_wait) {
-            events.push((entry.trace, Event::at(entry.seq, entry.content.clone())));
-        }
-        // The token of this connection may be limited to other accounts than the last one's.
-        events.retain(|(trace, event)| {
-            let is_for = session.is_for(&event.content);
-            match event.seq {
-                Some(seq) if !is_for => {
-                    session.window.settle(seq);
-                    super::mark_dirty(&mut self.dirty, user, session);
-                }
-                Some(_) | None => self.traces.sent(event.id(), *trace, moment.wall),
-            }
-            is_for
-        });
-        for (_, event) in events {
-            self.fan_out(user, event, None, vec![connection], SendKind::First);
-        }
-        self.pump(user, name);
-        self.schedule(user, name);
     }
 
     fn unlink(&mut self, user: &UserId, session: &SessionId, moment: Moment) {

@@ -96,11 +96,13 @@ impl PendingTable {
                     duplicate: false,
                     acked: None,
                 };
+                self.catch_up(&append.user, seq.previous(), moment);
                 self.deliver(&append, seq, moment);
                 self.answer_or_wait(ticket, &append, receipt, moment);
                 return;
             }
             Ok(AppendOutcome::Duplicate { id, seq, live, offline }) => {
+                self.catch_up(&append.user, seq, moment);
                 let receipt = Receipt {
                     event_id: id,
                     seq: Some(seq),

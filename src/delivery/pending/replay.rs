@@ -9,7 +9,7 @@ use crate::delivery::session::Session;
 use crate::delivery::user::Tenant;
 use crate::delivery::window::InFlight;
 use crate::persistence::messages::{StoreError, Ticket};
-use crate::protocol::{Ack, ConnectionId, Event, Seq, SessionId, UserId};
+use crate::protocol::{Ack, ConnectionId, Event, OfflinePolicy, Seq, SessionId, UserId};
 use crate::registry::messages::SendKind;
 
 impl PendingTable {
@@ -39,6 +39,59 @@ impl PendingTable {
         self.notice_settled(user, &name, &settled);
         if is_behind {
             self.pump(user, &name);
+        }
+    }
+
+    /// Sends again what was in flight when the connection before this one was lost, then what
+    /// waits in the log.
+    pub(super) fn resume(&mut self, user: &UserId, name: &SessionId, moment: Moment) {
+        let ack_wait = self.limits.retry.ack_wait;
+        let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
+        let Some(session) = loaded.sessions.get_mut(name) else { return };
+        let Some(connection) = session.connection() else { return };
+        let mut events = Vec::new();
+        for entry in session.window.resume(moment.now, ack_wait) {
+            events.push((entry.trace, Event::at(entry.seq, entry.content.clone())));
+        }
+        // The token of this connection may be limited to other accounts than the last one's.
+        events.retain(|(trace, event)| {
+            let is_for = session.is_for(&event.content);
+            match event.seq {
+                Some(seq) if !is_for => {
+                    session.window.settle(seq);
+                    mark_dirty(&mut self.dirty, user, session);
+                }
+                Some(_) | None => self.traces.sent(event.id(), *trace, moment.wall),
+            }
+            is_for
+        });
+        for (_, event) in events {
+            self.fan_out(user, event, None, vec![connection], SendKind::First);
+        }
+        self.pump(user, name);
+        self.schedule(user, name);
+    }
+
+    /// Takes note that the log reaches to `seq`, which it may not have known: a commit can succeed
+    /// without its answer coming through. Every session is owed what is there.
+    pub(super) fn catch_up(&mut self, user: &UserId, seq: Seq, moment: Moment) {
+        let look_at = moment.now + self.limits.retry.ack_wait;
+        let Some(loaded) = self.loaded_mut(user) else { return };
+        if seq <= loaded.last_seq {
+            return;
+        }
+        loaded.last_seq = seq;
+        let mut names = Vec::with_capacity(loaded.sessions.len());
+        for session in loaded.sessions.values_mut() {
+            let is_lost = session.link.is_none() && session.policy == OfflinePolicy::FullSync;
+            if is_lost && session.due_at().is_none() {
+                session.look_at = Some(look_at);
+            }
+            names.push(session.id.clone());
+        }
+        for name in names {
+            self.pump(user, &name);
+            self.schedule(user, &name);
         }
     }
 

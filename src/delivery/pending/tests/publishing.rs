@@ -1,7 +1,7 @@
 //! What a publisher is told and when, and who gets an event at once.
 
 use super::world::{First, Mode, WAIT_MS, World, session};
-use crate::delivery::messages::PublishError;
+use crate::delivery::messages::{PublishError, Receipt};
 use crate::persistence::messages::{AppendOutcome, DuplicateKey, StoreError};
 use crate::protocol::OfflinePolicy::{FullSync, Replay};
 use crate::protocol::{EventId, NewEvent, Seq};
@@ -107,4 +107,55 @@ fn events_of_one_user_reach_nobody_else() {
     assert_eq!(world.publish("bob"), 1, "each user's log begins at 1");
     assert_eq!(world.sent(alice), [(1, First)]);
     assert_eq!((world.sent(bob), world.sent(plain)), (vec![(1, First)], vec![(1, First)]));
+}
+
+/// Stores an event without the table knowing; says how to publish it again.
+fn stored_in_silence(world: &mut World) -> impl Fn(&mut World) -> Receipt + use<> {
+    let publish = |world: &mut World| {
+        let duplicate = DuplicateKey::EventId { fingerprint: "body".to_owned() };
+        let id = EventId(Uuid::from_u128(7 << 64));
+        let ticket = world.submit("alice", added().id(id), |asked| asked.duplicate = duplicate);
+        world.published(ticket)
+    };
+    world.mode = Mode::Silent;
+    assert_eq!(publish(world), Err(PublishError::Unavailable));
+    world.mode = Mode::AtOnce;
+    move |world| publish(world).unwrap()
+}
+
+#[test]
+fn an_event_whose_commit_went_unheard_is_sent_when_it_is_published_again() {
+    let mut world = World::new();
+    let tab = world.tab("alice", "tab", FullSync);
+    let again = stored_in_silence(&mut world);
+    let receipt = again(&mut world);
+    assert!(receipt.duplicate);
+    assert_eq!(world.sent(tab), [(1, First)]);
+    world.ack(tab, &[1]);
+    assert_eq!(world.status("alice", "tab").pending, 0);
+}
+
+#[test]
+fn an_event_whose_commit_went_unheard_holds_up_nobody() {
+    let mut world = World::new();
+    let tab = world.tab("alice", "tab", FullSync);
+    let plain = world.plain("alice");
+    stored_in_silence(&mut world);
+    assert_eq!(world.publish("alice"), 2);
+    assert_eq!(world.sent(tab), [(1, First), (2, First)]);
+    assert_eq!(world.sent(plain), [(2, First)]);
+    world.ack(tab, &[1, 2]);
+    assert_eq!(world.status("alice", "tab").pending, 0);
+}
+
+#[test]
+fn a_session_away_is_marked_for_an_event_whose_commit_went_unheard() {
+    let mut world = World::new();
+    let tab = world.tab("alice", "tab", FullSync);
+    let again = stored_in_silence(&mut world);
+    world.cut(tab);
+    again(&mut world);
+    world.pass(2 * WAIT_MS);
+    let back = world.tab("alice", "tab", FullSync);
+    assert!(world.told(back).1, "it was away when the event was accepted");
 }

@@ -100,7 +100,9 @@ impl World {
         match output {
             Output::Append(event) => {
                 let ticket = event.ticket;
-                let result = if is_away { Err(away()) } else { Ok(self.store.append(event)) };
+                let stored = (!is_away).then(|| self.store.append(event));
+                let is_told = self.mode != Mode::Silent;
+                let result = stored.filter(|_| is_told).ok_or_else(away);
                 self.table.appended(ticket, result, moment);
             }
             Output::Claim { ticket, user, record } => {

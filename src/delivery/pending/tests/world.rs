@@ -36,6 +36,8 @@ pub(super) enum Mode {
     AtOnce,
     Held,
     Away,
+    /// It stores an event, and its answer is lost.
+    Silent,
 }
 
 /// What a connection asks for.
