@@ -53,17 +53,21 @@ impl PendingTable {
         for entry in session.window.resume(moment.now, ack_wait) {
             events.push((entry.trace, Event::at(entry.seq, entry.content.clone())));
         }
-        // The token of this connection may be limited to other accounts than the last one's.
         events.retain(|(trace, event)| {
-            let is_for = session.is_for(&event.content);
+            let is_expired = event.content.is_expired(moment.wall);
+            // The token of this connection may be limited to other accounts than the last one's.
+            let is_due = !is_expired && session.is_for(&event.content);
             match event.seq {
-                Some(seq) if !is_for => {
+                Some(seq) if !is_due => {
                     session.window.settle(seq);
+                    if is_expired {
+                        self.traces.dropped(event.id(), *trace, DropReason::Expired);
+                    }
                     mark_dirty(&mut self.dirty, user, session);
                 }
                 Some(_) | None => self.traces.sent(event.id(), *trace, moment.wall),
             }
-            is_for
+            is_due
         });
         for (_, event) in events {
             self.fan_out(user, event, None, vec![connection], SendKind::First);

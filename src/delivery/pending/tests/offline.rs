@@ -272,3 +272,18 @@ fn whoever_does_not_come_back_after_a_restart_must_do_a_full_sync() {
     world.pass(1);
     assert!(world.record("tab").unwrap().need_full_sync);
 }
+
+#[test]
+fn what_expired_while_the_connection_was_gone_is_not_sent_again() {
+    let mut world = World::new();
+    let tab = world.tab("alice", "tab", Replay);
+    world.publish_event("alice", NewEvent::new("typing").ttl_ms(WAIT_MS / 3));
+    world.publish("alice");
+    assert_eq!(world.sent(tab), [(1, First), (2, First)]);
+    world.cut(tab);
+    world.pass(WAIT_MS / 2);
+    let back = world.tab("alice", "tab", Replay);
+    assert_eq!(world.sent(back), [(2, First)]);
+    world.ack(back, &[2]);
+    assert_eq!(world.status("alice", "tab").pending, 0);
+}
