@@ -176,6 +176,7 @@ impl PendingTable {
     fn greet_again(&mut self, ticket: Ticket, user: &UserId, request: &AttachRequest) -> bool {
         let connection = request.connection;
         let Some(loaded) = self.loaded_mut(user) else { return false };
+        let mut changed = None;
         let (push, session) = match (loaded.connections.get_mut(&connection), &request.kind) {
             (
                 Some(Tenant::Plain { accounts, .. }),
@@ -186,7 +187,7 @@ impl PendingTable {
             }
             (
                 Some(Tenant::Reliable(id)),
-                AttachKind::Reliable { session, confirm_sync, accounts, .. },
+                AttachKind::Reliable { session, offline, confirm_sync, accounts, .. },
             ) => {
                 let is_other = matches!(session, SessionRequest::Named(name) if name != id);
                 let Some(known) = loaded.sessions.get_mut(id) else { return false };
@@ -195,6 +196,11 @@ impl PendingTable {
                 }
                 let need_full_sync = known.need_full_sync;
                 known.need_full_sync &= *confirm_sync;
+                let policy = offline.unwrap_or(known.policy);
+                if (known.need_full_sync, policy) != (need_full_sync, known.policy) {
+                    known.policy = policy;
+                    changed = Some(known.record());
+                }
                 if let Some(link) = &mut known.link {
                     link.accounts.clone_from(accounts);
                 }
@@ -206,6 +212,9 @@ impl PendingTable {
             | (Some(Tenant::Reliable(_)), AttachKind::Plain { .. })
             | (None, _) => return false,
         };
+        if let Some(record) = changed {
+            self.outputs.push(Output::SaveSession { user: user.clone(), record });
+        }
         self.outputs.push(Output::Say { connection, push });
         self.answer_attach(ticket, Attached::Attached { session });
         true

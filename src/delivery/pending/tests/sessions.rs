@@ -209,3 +209,19 @@ fn acks_and_detaches_of_a_connection_nobody_knows_change_nothing() {
     world.sync_complete(gone);
     assert_eq!(world.status("alice", "gone").connection, None);
 }
+
+#[test]
+fn a_repeated_auth_may_ask_for_another_policy() {
+    let mut world = World::new();
+    let (connection, ticket) = world.ask("alice", named("tab"));
+    world.attached(ticket);
+    let wish = Wish { policy: Some(Replay), ..named("tab") };
+    let ticket = world.ask_again(connection, "alice", wish);
+    assert_eq!(world.attached(ticket), Attached::Attached { session: Some(session("tab")) });
+    assert_eq!(world.record("tab").unwrap().policy, Replay, "a crash does not forget it");
+    world.cut(connection);
+    world.publish("alice");
+    let back = world.ask("alice", named("tab")).0;
+    assert_eq!(world.told(back), ("tab", false, 0));
+    assert_eq!(world.sent(back), [(1, First)]);
+}
