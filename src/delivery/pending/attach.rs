@@ -62,6 +62,7 @@ impl PendingTable {
     /// Takes the answer to a claim: the name is the user's, or it goes on under a fresh one.
     pub fn claimed(&mut self, ticket: Ticket, result: Result<Claim, StoreError>, moment: Moment) {
         let Some((user, request)) = self.claims.remove(&ticket) else { return };
+        let connections_max = self.limits.connections_max;
         let Some(loaded) = self.loaded_mut(&user) else { return };
         loaded.asked -= 1;
         let AttachKind::Reliable { session: SessionRequest::Named(name), fresh, .. } =
@@ -70,6 +71,15 @@ impl PendingTable {
             return;
         };
         let is_known = loaded.sessions.contains_key(&name);
+        // Others may have attached while the name was being claimed.
+        let frees = usize::from(replaces(loaded, &request.kind));
+        if result.is_ok() && loaded.connections.len() - frees >= connections_max {
+            if matches!(result, Ok(Claim::Created)) && !is_known {
+                self.outputs.push(Output::DeleteSession(name));
+            }
+            self.answer_attach(ticket, Attached::TooManyConnections);
+            return;
+        }
         match result {
             Ok(Claim::Created) | Ok(Claim::Taken) if is_known => {
                 // Another connection of this user was quicker with the same name.

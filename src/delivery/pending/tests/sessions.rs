@@ -225,3 +225,20 @@ fn a_repeated_auth_may_ask_for_another_policy() {
     assert_eq!(world.told(back), ("tab", false, 0));
     assert_eq!(world.sent(back), [(1, First)]);
 }
+
+#[test]
+fn connections_that_ask_for_new_names_at_once_are_not_more_than_may_be() {
+    let mut world = World::new();
+    world.publish("alice");
+    world.mode = Mode::Held;
+    let asked = ["a", "b", "c", "d"].map(|name| (name, world.ask("alice", named(name))));
+    world.release(Mode::AtOnce);
+    let refused: Vec<_> = asked
+        .into_iter()
+        .filter(|(_, (_, ticket))| world.attached(*ticket) == Attached::TooManyConnections)
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(refused, ["d"], "three are allowed");
+    assert_eq!(world.list("alice").unwrap().len(), 3);
+    assert!(world.record("d").is_none(), "nothing is left of it");
+}
