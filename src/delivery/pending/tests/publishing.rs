@@ -140,7 +140,7 @@ fn an_event_whose_commit_went_unheard_holds_up_nobody() {
     let mut world = World::new();
     let tab = world.tab("alice", "tab", FullSync);
     let plain = world.plain("alice");
-    stored_in_silence(&mut world);
+    let _ = stored_in_silence(&mut world);
     assert_eq!(world.publish("alice"), 2);
     assert_eq!(world.sent(tab), [(1, First), (2, First)]);
     assert_eq!(world.sent(plain), [(2, First)]);
