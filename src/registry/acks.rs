@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use actix::prelude::SendError;
 
-use crate::delivery::messages::{AckEntry, Acks, DeliveryPorts};
+use crate::delivery::messages::{AckEntry, Acks, DeliveryPort, DeliveryPorts};
+use crate::protocol::UserId;
 
 /// Acks kept per delivery actor.
 const KEPT_MAX: usize = 65_536;
@@ -58,27 +59,37 @@ impl AckBatches {
         }
     }
 
+    /// Passes on at once what is kept for the delivery actor of `user`; says whether it went.
+    pub(super) fn pass_on(&self, user: &UserId) -> bool {
+        let group = self.0.deliveries.group_of(user);
+        let mut batches = self.0.batches.borrow_mut();
+        let port = self.0.deliveries.all().get(group);
+        batches.get_mut(group).zip(port).is_none_or(|(batch, port)| send(batch, port))
+    }
+
     /// Passes on what is kept; says whether all of it went.
     fn flush(&self) -> bool {
-        let mut all = true;
         let mut batches = self.0.batches.borrow_mut();
-        for (batch, port) in batches.iter_mut().zip(self.0.deliveries.all()) {
-            if batch.is_empty() {
-                continue;
+        let pairs = batches.iter_mut().zip(self.0.deliveries.all());
+        pairs.fold(true, |all, (batch, port)| send(batch, port) && all)
+    }
+}
+
+/// Empties a batch; says whether its actor took it.
+fn send(batch: &mut Vec<AckEntry>, port: &DeliveryPort) -> bool {
+    if batch.is_empty() {
+        return true;
+    }
+    match port.acks.try_send(Acks(std::mem::take(batch))) {
+        Ok(()) | Err(SendError::Closed(_)) => true,
+        Err(SendError::Full(Acks(mut kept))) => {
+            if kept.len() > KEPT_MAX {
+                let surplus = kept.len() - KEPT_MAX;
+                kept.drain(..surplus);
+                log::warn!("{surplus} acks dropped: their events will be sent again");
             }
-            match port.acks.try_send(Acks(std::mem::take(batch))) {
-                Ok(()) | Err(SendError::Closed(_)) => {}
-                Err(SendError::Full(Acks(mut kept))) => {
-                    if kept.len() > KEPT_MAX {
-                        let surplus = kept.len() - KEPT_MAX;
-                        kept.drain(..surplus);
-                        log::warn!("{surplus} acks dropped: their events will be sent again");
-                    }
-                    *batch = kept;
-                    all = false;
-                }
-            }
+            *batch = kept;
+            false
         }
-        all
     }
 }

@@ -241,8 +241,13 @@ impl Worker {
         self.0.acks.push(entry);
     }
 
-    /// Says that a connection is gone; kept and tried again if it does not fit.
+    /// Says that a connection is gone, after the last of its acks; kept and tried again if
+    /// either does not fit.
     pub fn detach(&self, detach: Detach) {
+        if !self.0.acks.pass_on(&detach.user) {
+            self.0.detaches.borrow_mut().push(detach);
+            return;
+        }
         let port = self.0.parts.deliveries.of(&detach.user);
         if let Err(actix::prelude::SendError::Full(detach)) = port.detach.try_send(detach) {
             self.0.detaches.borrow_mut().push(detach);

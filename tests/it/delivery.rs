@@ -1,6 +1,8 @@
 //! Events arrive, are acked, and come again when they are not.
 
+use futures_util::SinkExt;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::device::Device;
 use crate::world::{TestHub, eventually, on_both};
@@ -260,5 +262,27 @@ fn a_token_that_lists_accounts_gets_no_event_of_another() {
         all.auth(&personal, json!("all"), json!({})).await;
         assert_eq!(all.acked(5).await["type"], "photo");
         all.nothing().await;
+    });
+}
+
+#[test]
+fn an_ack_right_before_the_end_of_its_connection_counts() {
+    on_both(|database| async move {
+        let hub = TestHub::start(database, |_| {}).await;
+        for session in ["one", "two", "three"] {
+            let (mut device, _) = Device::attach(&hub, "alice", json!(session), json!({})).await;
+            let receipt = hub.publish("alice", "added", json!({})).await;
+            assert_eq!(device.next().await["seq"], receipt["seq"]);
+            let ack = json!({"type": "ack", "event_id": receipt["event_id"]});
+            // Both in one write, as a client does that acks and goes.
+            device.socket.feed(Message::text(ack.to_string())).await.unwrap();
+            device.socket.close(None).await.unwrap();
+            hub.wait_for_live("alice", 0).await;
+            let sessions = hub.sessions("alice").await;
+            let status = sessions.iter().find(|known| known["session_id"] == session).unwrap();
+            assert_eq!(status["cursor"], receipt["seq"], "{status}");
+            let path = format!("/api/v1/users/alice/sessions/{session}");
+            assert_eq!(hub.call("DELETE", &path, None).await.status, 204);
+        }
     });
 }
