@@ -199,7 +199,7 @@ impl Handler<Attach> for ReliableDelivery {
         let Attach { user, connection, registry, dialect, kind, reply } = attach;
         self.registries.entry(connection.worker).or_insert_with(|| Registry::new(registry));
         let ticket = self.table.ticket();
-        self.replies.expect_attach(ticket, reply);
+        self.replies.expect_attach(ticket, user.clone(), connection, reply);
         self.table.attach(ticket, &user, AttachRequest { connection, dialect, kind }, moment());
         self.perform();
     }

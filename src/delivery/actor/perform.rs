@@ -89,7 +89,11 @@ impl ReliableDelivery {
                 let Moment { now, wall } = moment();
                 self.notices.tell(Notice { event, at: wall }, now);
             }
-            Output::Answer(ticket, answer) => self.replies.answer(ticket, answer),
+            Output::Answer(ticket, answer) => {
+                if let Some((user, connection)) = self.replies.answer(ticket, answer) {
+                    self.table.detach(&user, connection, moment());
+                }
+            }
             Output::ReadLog { user, session, ticket, after, events_max, bytes_max } => {
                 let Some(myself) = &self.myself else { return };
                 let reply = myself.log_read.clone();

@@ -7,13 +7,14 @@ use tokio::sync::oneshot;
 use crate::delivery::messages::{Attached, PublishError, Receipt, Revoked, SessionStatus};
 use crate::delivery::output::Answer;
 use crate::persistence::messages::Ticket;
+use crate::protocol::{ConnectionId, UserId};
 
 type Published = Result<Receipt, PublishError>;
 
 #[derive(Debug)]
 enum Reply {
     Publish { batch: u64, place: usize },
-    Attach(oneshot::Sender<Attached>),
+    Attach { user: UserId, connection: ConnectionId, reply: oneshot::Sender<Attached> },
     Sessions(oneshot::Sender<Option<Vec<SessionStatus>>>),
     Revoked(oneshot::Sender<Revoked>),
 }
@@ -49,8 +50,14 @@ impl Replies {
     }
 
     /// Expects the answer to an attach.
-    pub(super) fn expect_attach(&mut self, ticket: Ticket, reply: oneshot::Sender<Attached>) {
-        self.replies.insert(ticket, Reply::Attach(reply));
+    pub(super) fn expect_attach(
+        &mut self,
+        ticket: Ticket,
+        user: UserId,
+        connection: ConnectionId,
+        reply: oneshot::Sender<Attached>,
+    ) {
+        self.replies.insert(ticket, Reply::Attach { user, connection, reply });
     }
 
     /// Expects the answer to a listing.
@@ -67,14 +74,22 @@ impl Replies {
         self.replies.insert(ticket, Reply::Revoked(reply));
     }
 
-    /// Hands out an answer. Whoever asked may have stopped waiting: then it is dropped.
-    pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {
+    /// Hands out an answer. Whoever asked may have stopped waiting: then it is dropped. Says
+    /// which connection is attached without anybody knowing, and so will never be detached.
+    pub(super) fn answer(
+        &mut self,
+        ticket: Ticket,
+        answer: Answer,
+    ) -> Option<(UserId, ConnectionId)> {
         match (self.replies.remove(&ticket), answer) {
             (Some(Reply::Publish { batch, place }), Answer::Published(result)) => {
                 self.fill(batch, place, result);
             }
-            (Some(Reply::Attach(reply)), Answer::Attached(attached)) => {
-                let _ = reply.send(attached);
+            (Some(Reply::Attach { user, connection, reply }), Answer::Attached(attached)) => {
+                let unheard = reply.send(attached).err();
+                if let Some(Attached::Attached { .. }) = unheard {
+                    return Some((user, connection));
+                }
             }
             (Some(Reply::Sessions(reply)), Answer::Sessions(sessions)) => {
                 let _ = reply.send(sessions);
@@ -84,6 +99,7 @@ impl Replies {
             }
             (reply, answer) => log::error!("{answer:?} does not answer {reply:?}"),
         }
+        None
     }
 
     fn fill(&mut self, number: u64, place: usize, result: Published) {
@@ -97,5 +113,29 @@ impl Replies {
         {
             let _ = batch.reply.send(batch.results);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_attached_after_it_stopped_waiting_is_named() {
+        let (user, place) = (UserId::new("alice").unwrap(), Ticket(1));
+        let connection = ConnectionId { worker: 0, place: 0, generation: 0 };
+        let mut replies = Replies::default();
+        let mut answer = |attached: Attached, is_waiting: bool| {
+            let (reply, answer) = oneshot::channel();
+            replies.expect_attach(place, user.clone(), connection, reply);
+            let answer = is_waiting.then_some(answer);
+            let unheard = replies.answer(place, Answer::Attached(attached));
+            drop(answer);
+            unheard
+        };
+        let attached = || Attached::Attached { session: None };
+        assert_eq!(answer(attached(), true), None);
+        assert_eq!(answer(Attached::Unavailable, false), None);
+        assert_eq!(answer(attached(), false), Some((user.clone(), connection)));
     }
 }
