@@ -4,6 +4,7 @@
 //! them in another order than they were merged. A change that is kept is told, whatever happens:
 //! its event rests beside it until it is in every log.
 
+mod sharing;
 mod telling;
 
 use std::hash::{BuildHasher, RandomState};
@@ -189,7 +190,8 @@ impl Notebook {
         self.0.store.members(note).await
     }
 
-    /// Shares a note with `member`, whose devices get the whole note as newly created.
+    /// Shares a note with `member`, whose devices get the whole note as newly created. It goes on
+    /// when the caller goes away.
     ///
     /// # Errors
     /// [`NoteError::NotFound`] when there is no such note. After [`NoteError::Unavailable`],
@@ -201,24 +203,14 @@ impl Notebook {
         role: Role,
         by: &UserId,
     ) -> Result<(), NoteError> {
-        let _turn = self.turn(&note).await?;
-        let known = self.0.store.members(note.clone()).await?.members;
-        let is_known = known.iter().any(|(known, _)| *known == member);
-        if !is_known && known.len() >= self.0.members_max {
-            return Err(NoteError::TooManyMembers { members_max: self.0.members_max });
-        }
-        let now = clock::wall();
-        let shared = self.0.store.share(note, member.clone(), role, now).await?;
-        let data = serde_json::json!({
-            "noteData": shared.note.to_json(),
-            "timestamp": now,
-            "fromUserId": by,
-        });
-        self.tell_member(member, "note_created_sync", &data).await
+        let (notebook, by) = (self.clone(), by.clone());
+        let sharing = tokio::spawn(async move { notebook.let_in(note, member, role, by).await });
+        sharing.await.unwrap_or(Err(NoteError::Unavailable))
     }
 
     /// Takes a member's access away; says whether there was any. The member's connections leave
-    /// the room, and its devices are told that the note is gone.
+    /// the room, and its devices are told that the note is gone. It goes on when the caller goes
+    /// away.
     ///
     /// # Errors
     /// As [`Notebook::share`].
@@ -228,18 +220,9 @@ impl Notebook {
         member: UserId,
         by: &UserId,
     ) -> Result<bool, NoteError> {
-        let _turn = self.turn(&note).await?;
-        if !self.0.store.unshare(note.clone(), member.clone()).await? {
-            return Ok(false);
-        }
-        self.0.rooms.turn_out(&note, |user| *user != member);
-        let data = serde_json::json!({
-            "noteId": note,
-            "timestamp": clock::wall(),
-            "fromUserId": by,
-        });
-        self.tell_member(member, "note_deleted_sync", &data).await?;
-        Ok(true)
+        let (notebook, by) = (self.clone(), by.clone());
+        let unsharing = tokio::spawn(async move { notebook.turn_away(note, member, by).await });
+        unsharing.await.unwrap_or(Err(NoteError::Unavailable))
     }
 
     /// Publishes an event to everyone who may see a note; plain connections of members get it if

@@ -1,6 +1,9 @@
 //! Notes: kept by the hub, merged, told to every device concerned, and to nobody else.
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
+use staffetta::UserId;
+use staffetta::protocol::NoteId;
 
 use crate::device::Device;
 use crate::world::{Answer, Database, Stop, TestHub, eventually, on_both};
@@ -370,5 +373,24 @@ fn notes_outlive_the_hub_and_an_application_may_publish_to_who_sees_one() {
             hub.sessions("bob").await.iter().all(|session| session["pending"] == 0)
         })
         .await;
+    });
+}
+
+#[test]
+fn access_that_is_taken_away_is_gone_also_when_the_caller_does_not_wait() {
+    on_both(|database| async move {
+        let hub = hub_with_note(database).await;
+        share(&hub, "bob", "write").await;
+        let mut bob = Device::plain(&hub, "bob").await;
+        bob.send(json!({"type": "join_note", "noteId": "n"})).await;
+        assert_eq!(bob.next().await["type"], "note_joined");
+        let (note, member) = (NoteId::new("n").unwrap(), UserId::new("bob").unwrap());
+        let owner = UserId::new("alice").unwrap();
+        let notes = hub.hub.notes().clone();
+        let unsharing = notes.unshare(note, member, &owner);
+        assert!(unsharing.now_or_never().is_none(), "the store has not answered yet");
+        let told = [bob.next().await, bob.next().await].map(|frame| frame["type"].clone());
+        assert!(told.contains(&json!("note_left")), "{told:?}");
+        assert!(told.contains(&json!("note_deleted_sync")), "{told:?}");
     });
 }

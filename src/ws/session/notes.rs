@@ -9,7 +9,7 @@ use crate::clock;
 use crate::delivery::messages::PublishError;
 use crate::extension::Extensions;
 use crate::notebook::{Notebook, Source};
-use crate::notes::{NoteChange, NoteError};
+use crate::notes::{Access, NoteChange, NoteError};
 use crate::protocol::{ClientError, NoteCommand, NoteId, NotePush, NoteRefusal, Push, UserId};
 
 /// What the client is told.
@@ -21,6 +21,7 @@ enum Told {
     Joins {
         note: NoteId,
         presence: bool,
+        access: Access,
     },
 }
 
@@ -65,7 +66,7 @@ impl WsSession {
             Told::Nothing => {}
             Told::Push(push) => self.say(&Push::Note(push)),
             Told::Error(error) => self.refuse(error),
-            Told::Joins { note, presence } => self.join(note, presence),
+            Told::Joins { note, presence, access } => self.join(note, presence, access),
         }
     }
 
@@ -73,7 +74,7 @@ impl WsSession {
         self.say(&Push::Note(NotePush::Refused { note, refusal }));
     }
 
-    fn join(&self, note: NoteId, presence: bool) {
+    fn join(&self, note: NoteId, presence: bool, access: Access) {
         let Some(user) = self.connection.user() else { return };
         let rooms_max = self.worker.config().limits.rooms_per_connection_max;
         let is_in = self.connection.is_in(&note);
@@ -85,10 +86,18 @@ impl WsSession {
             self.connection.rooms.borrow_mut().push(note.clone());
         }
         self.say(&Push::Note(NotePush::Joined(note.clone())));
-        let rooms = &self.worker.parts().rooms;
-        let present = rooms.join(&note, self.connection.id, &user, presence);
+        let parts = self.worker.parts();
+        let present = parts.rooms.join(&note, self.connection.id, &user, presence);
         if presence {
+            let note = note.clone();
             self.say(&Push::Note(NotePush::PresenceState { note, present }));
+        }
+        match access {
+            Access::Owner => {}
+            Access::Member(_) => {
+                let notebook = parts.notebook.clone();
+                actix::spawn(async move { notebook.look_again(note, user).await });
+            }
         }
     }
 
@@ -127,7 +136,7 @@ async fn ask(
                 Ok(_) if !extensions.let_join(&by.user, &note).await => {
                     refused(note, &NoteError::NotFound)
                 }
-                Ok(_) => Told::Joins { note, presence },
+                Ok(access) => Told::Joins { note, presence, access },
                 Err(error) => refused(note, &error),
             }
         }

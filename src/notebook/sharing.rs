@@ -1,0 +1,59 @@
+//! Letting members in and turning them away, each in the turn of its note.
+
+use super::Notebook;
+use crate::clock;
+use crate::notes::{NoteError, Role};
+use crate::protocol::{NoteId, UserId};
+
+impl Notebook {
+    pub(super) async fn let_in(
+        &self,
+        note: NoteId,
+        member: UserId,
+        role: Role,
+        by: UserId,
+    ) -> Result<(), NoteError> {
+        let _turn = self.turn(&note).await?;
+        let known = self.0.store.members(note.clone()).await?.members;
+        let is_known = known.iter().any(|(known, _)| *known == member);
+        if !is_known && known.len() >= self.0.members_max {
+            return Err(NoteError::TooManyMembers { members_max: self.0.members_max });
+        }
+        let now = clock::wall();
+        let shared = self.0.store.share(note, member.clone(), role, now).await?;
+        let data = serde_json::json!({
+            "noteData": shared.note.to_json(),
+            "timestamp": now,
+            "fromUserId": by,
+        });
+        self.tell_member(member, "note_created_sync", &data).await
+    }
+
+    pub(super) async fn turn_away(
+        &self,
+        note: NoteId,
+        member: UserId,
+        by: UserId,
+    ) -> Result<bool, NoteError> {
+        let _turn = self.turn(&note).await?;
+        if !self.0.store.unshare(note.clone(), member.clone()).await? {
+            return Ok(false);
+        }
+        self.0.rooms.turn_out(&note, |user| *user != member);
+        let data = serde_json::json!({
+            "noteId": note,
+            "timestamp": clock::wall(),
+            "fromUserId": by,
+        });
+        self.tell_member(member, "note_deleted_sync", &data).await?;
+        Ok(true)
+    }
+
+    /// Turns `user` out of a room again if the note is not theirs to see any more: access may
+    /// have been taken away between the question and the joining.
+    pub(crate) async fn look_again(&self, note: NoteId, user: UserId) {
+        if self.access(note.clone(), user.clone()).await == Err(NoteError::NotFound) {
+            self.0.rooms.turn_out(&note, |present| *present != user);
+        }
+    }
+}
