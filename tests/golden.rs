@@ -5,7 +5,9 @@
 //! `x 4401` expects the end of the connection with that code. A second connection of the same
 //! transcript says `2>`, hears `2<` and ends with `2x`; it opens where it is first named.
 //! `: section.key=value` changes a setting, and `! …` does something to the hub: `! publish …`
-//! and `! update …` publish, `! revoke user session`, `! drain`, `! database away` or `back`.
+//! and `! update …` publish, `! revoke user session`, `! share owner note member role`,
+//! `! unshare user note member`, `! drain`, `! database away` or `back`.
+//! `~ HOW KEY frame` says a frame in a signed envelope (`envelopes.rs`).
 
 #![expect(
     clippy::unwrap_used,
@@ -14,6 +16,8 @@
     reason = "a test that cannot go on says so"
 )]
 
+#[path = "golden/envelopes.rs"]
+mod envelopes;
 #[path = "golden/player.rs"]
 mod player;
 
@@ -27,6 +31,11 @@ fn every_transcript_of_ws_is_played_as_written() {
 #[test]
 fn every_transcript_of_updates_is_played_as_written() {
     play_all("updates", "/updates", 9);
+}
+
+#[test]
+fn every_transcript_of_notes_is_played_as_written() {
+    play_all("notes", "/ws", 13);
 }
 
 fn play_all(dialect: &str, path: &str, least: usize) {

@@ -20,6 +20,8 @@ use staffetta::{
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::envelopes::Envelopes;
+
 type Socket =
     tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
@@ -49,6 +51,7 @@ struct Player {
     /// The connections, by what stands before their lines.
     sockets: BTreeMap<String, Socket>,
     names: HashMap<String, String>,
+    envelopes: Envelopes,
     /// Holds the database while it is away.
     lock: Option<SqliteConnection>,
 }
@@ -114,11 +117,15 @@ impl Player {
             server,
             sockets: BTreeMap::new(),
             names: HashMap::new(),
+            envelopes: Envelopes::default(),
             lock: None,
         };
-        for (name, user, ttl) in
-            [("alice", "alice", 600), ("bob", "bob", 600), ("expired", "alice", 0)]
-        {
+        for (name, user, ttl) in [
+            ("alice", "alice", 600),
+            ("newer", "alice", 900),
+            ("bob", "bob", 600),
+            ("expired", "alice", 0),
+        ] {
             let token = player.token(user, &[], ttl);
             player.names.insert(name.to_owned(), token);
         }
@@ -140,11 +147,14 @@ impl Player {
             return;
         }
         let (connection, kind) = kind.split_at(kind.len() - 1);
-        let filled = filled(rest, &self.names);
+        let mut filled = filled(rest, &self.names);
+        if kind == "~" {
+            filled = self.envelopes.seal(&filled, &self.names, at);
+        }
         let socket = self.socket(connection).await;
         match kind {
             // Whether it went out shows in what comes back.
-            ">" => drop(socket.send(Message::text(filled)).await),
+            ">" | "~" => drop(socket.send(Message::text(filled)).await),
             "<" => {
                 let frame = next_text(socket, at).await;
                 let wanted: Value = serde_json::from_str(&filled).unwrap();
@@ -171,7 +181,17 @@ impl Player {
                 let (user, event) = new_event(order).unwrap_or_else(|| panic!("{at}: {order}"));
                 self.hub.publish(&user, event).await.unwrap();
             }
-            ["revoke", user, session] => self.revoke(user, session).await,
+            ["revoke", user, session] => {
+                self.call("admin", "DELETE", &format!("users/{user}/sessions/{session}"), "").await;
+            }
+            ["share", owner, note, member] => {
+                let (user, role) = member.split_once(' ').unwrap();
+                let body = json!({"user": user, "role": role}).to_string();
+                self.call(owner, "POST", &format!("notes/{note}/members"), &body).await;
+            }
+            ["unshare", user, note, member] => {
+                self.call(user, "DELETE", &format!("notes/{note}/members/{member}"), "").await;
+            }
             ["drain"] => {
                 let hub = self.hub.clone();
                 actix_web::rt::spawn(async move { hub.shutdown().await });
@@ -187,11 +207,17 @@ impl Player {
         }
     }
 
-    async fn revoke(&self, user: &str, session: &str) {
-        let url = format!("http://{}/api/v1/users/{user}/sessions/{session}", self.address);
-        let bearer = format!("Bearer {}", self.token("admin", &[Scope::Admin], 600));
-        let call = move || ureq::delete(url).header("Authorization", bearer).call().unwrap();
-        assert_eq!(tokio::task::spawn_blocking(call).await.unwrap().status(), 204);
+    /// Calls the API in the name of `user`; it must be taken.
+    async fn call(&self, user: &str, method: &str, path: &str, body: &str) {
+        let scopes = if user == "admin" { &[Scope::Admin][..] } else { &[] };
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}/api/v1/{path}", self.address))
+            .header("Authorization", format!("Bearer {}", self.token(user, scopes, 600)))
+            .body(body.to_owned())
+            .unwrap();
+        let call = move || ureq::run(request).unwrap();
+        assert!(tokio::task::spawn_blocking(call).await.unwrap().status().is_success());
     }
 }
 
