@@ -1,5 +1,7 @@
 //! Keys and signatures, example by example.
 
+mod properties;
+
 use super::*;
 
 const NOW: Timestamp = Timestamp(1_000_000);
