@@ -13,6 +13,8 @@
 )]
 
 mod device;
+#[path = "../simulation/random.rs"]
+mod random;
 mod receiver;
 mod world;
 
@@ -20,6 +22,7 @@ mod auth;
 mod delivery;
 mod embedded;
 mod extension;
+mod isolation;
 mod notes;
 mod offline;
 mod operations;
