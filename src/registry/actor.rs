@@ -50,6 +50,7 @@ impl SessionRegistry {
         frames: &EventFrames,
         room: Option<&NoteId>,
         targets: impl Iterator<Item = ConnectionId>,
+        mut held: Option<&mut Vec<Rc<Connection>>>,
     ) {
         let mut gone = Vec::new();
         let mut slow = Vec::new();
@@ -62,9 +63,16 @@ impl SessionRegistry {
             if room.is_some_and(|room| !connection.is_in(room)) {
                 continue;
             }
-            match connection.outbox.push(frames.framed(connection.dialect)) {
-                Pushed::Queued | Pushed::Closed => {}
-                Pushed::Overflow => slow.push(Rc::clone(connection)),
+            let frame = frames.framed(connection.dialect);
+            let pushed = match &mut held {
+                Some(held) => {
+                    held.push(Rc::clone(connection));
+                    connection.outbox.hold(frame)
+                }
+                None => connection.outbox.push(frame),
+            };
+            if pushed == Pushed::Overflow {
+                slow.push(Rc::clone(connection));
             }
         }
         drop(places);
@@ -195,6 +203,8 @@ impl Handler<Orders> for SessionRegistry {
 
     fn handle(&mut self, Orders(orders): Orders, _ctx: &mut Self::Context) {
         let ready = self.ready_for_more(&orders);
+        // Of several events, those of one connection are written together.
+        let mut held = (orders.len() > 1).then(Vec::new);
         for order in orders {
             match order {
                 Order::FanOut { user, frames, room, targets, kind } => {
@@ -202,7 +212,7 @@ impl Handler<Orders> for SessionRegistry {
                         SendKind::First => true,
                         SendKind::Redelivery => ready.contains(target),
                     });
-                    self.fan_out(&user, &frames, room.as_ref(), targets);
+                    self.fan_out(&user, &frames, room.as_ref(), targets, held.as_mut());
                 }
                 Order::Say { connection, push } => self.say(connection, &push),
                 Order::Room { frame, targets, kind } => self.tell_room(&frame, &targets, kind),
@@ -218,6 +228,9 @@ impl Handler<Orders> for SessionRegistry {
                     }
                 }
             }
+        }
+        for connection in held.into_iter().flatten() {
+            connection.outbox.flush();
         }
     }
 }

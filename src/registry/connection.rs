@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Instant;
@@ -20,6 +21,14 @@ impl SocketHandle {
     /// Keeps `stream`, which is a duplicate of the connection's.
     pub fn new(stream: std::net::TcpStream) -> Self {
         Self(stream)
+    }
+
+    /// Writes as much as the socket takes now. The socket never blocks: its duplicate does not.
+    pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            [one] => (&self.0).write(one),
+            many => (&self.0).write_vectored(many),
+        }
     }
 
     fn cut(&self) {
@@ -50,6 +59,7 @@ pub struct Connection {
     /// The `auth`s that wait for their `auth_ok`, in order.
     auths: RefCell<VecDeque<ReplyTo>>,
     socket: Option<Rc<SocketHandle>>,
+    was_heard: Cell<bool>,
 }
 
 impl Connection {
@@ -71,6 +81,7 @@ impl Connection {
             commands: Cell::default(),
             auths: RefCell::default(),
             socket,
+            was_heard: Cell::default(),
         }
     }
 
@@ -116,6 +127,14 @@ impl Connection {
         if let Some(socket) = &self.socket {
             socket.cut();
         }
+    }
+
+    /// Takes note of a frame. After the first, the peer is written to directly if that can be.
+    pub fn heard(&self) {
+        if let (false, Some(socket)) = (self.was_heard.replace(true), &self.socket) {
+            self.outbox.go_direct(socket);
+        }
+        self.alive();
     }
 
     /// Takes note of a sign of life.

@@ -3,16 +3,30 @@
 //!
 //! Lives on one worker thread. A reader that does not keep up costs its own connection, never
 //! memory: when the bound is passed, what waits is dropped and only a close frame is left.
+//!
+//! A reader that does keep up is written to at once, past the body: that costs one system call
+//! and no turn of the connection's task. The first write that does not go through as a whole ends
+//! that for good, and the body drains what is left.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use actix_web::body::{BodySize, MessageBody};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+
+use crate::registry::SocketHandle;
+
+/// What may have gone through the body before the socket is written to directly, in bytes: less
+/// than the smallest buffer a socket has.
+const GIVEN_MAX: usize = 2_048;
+
+/// Frames written with one system call.
+const SLICES_MAX: usize = 16;
 
 /// What became of a frame that was pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +57,10 @@ struct Queue {
     bytes: usize,
     state: State,
     waker: Option<Waker>,
+    /// The socket itself, while nothing can be on its way to it through the body.
+    direct: Option<Rc<SocketHandle>>,
+    /// Bytes that went through the body.
+    given: usize,
 }
 
 /// The queue. Its maker pushes; its [`OutboxBody`] drains.
@@ -59,19 +77,48 @@ impl Outbox {
         Self { bytes_max, queue: RefCell::new(queue) }
     }
 
-    /// Queues a frame.
+    /// Queues a frame, or writes it at once.
     pub fn push(&self, frame: Bytes) -> Pushed {
+        let pushed = self.hold(frame);
+        self.flush();
+        pushed
+    }
+
+    /// Queues a frame until the next [`Outbox::flush`], so that several are written as one.
+    pub fn hold(&self, frame: Bytes) -> Pushed {
         let mut queue = self.queue.borrow_mut();
         if queue.state != State::Open {
             return Pushed::Closed;
         }
-        if queue.bytes > 0 && queue.bytes + frame.len() > self.bytes_max {
+        let is_over = |queue: &Queue| queue.bytes > 0 && queue.bytes + frame.len() > self.bytes_max;
+        if is_over(&queue) {
+            queue.write();
+        }
+        if is_over(&queue) {
             queue.clear();
             return Pushed::Overflow;
         }
         queue.add(frame);
-        queue.wake();
         Pushed::Queued
+    }
+
+    /// Writes what is held, or sees to it that the body drains it.
+    pub fn flush(&self) {
+        let mut queue = self.queue.borrow_mut();
+        queue.write();
+        if queue.bytes > 0 || queue.state == State::Finished {
+            queue.wake();
+        }
+    }
+
+    /// Writes to `socket` from now on, if nothing can be on its way to it through the body. The
+    /// peer has answered, so the head of the response is out; and what little went through the
+    /// body before fits into any socket's buffer, so that none of it is left behind.
+    pub fn go_direct(&self, socket: &Rc<SocketHandle>) {
+        let mut queue = self.queue.borrow_mut();
+        if queue.bytes == 0 && queue.given <= GIVEN_MAX && queue.state == State::Open {
+            queue.direct = Some(Rc::clone(socket));
+        }
     }
 
     /// Queues a close frame, after which nothing is taken. Says whether it was the first.
@@ -82,6 +129,7 @@ impl Outbox {
         }
         queue.state = State::Closing;
         queue.add(frame);
+        queue.write();
         queue.wake();
         true
     }
@@ -111,6 +159,7 @@ impl Outbox {
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut queue = self.queue.borrow_mut();
         if let Some(frame) = queue.next() {
+            queue.given = queue.given.saturating_add(frame.len());
             return Poll::Ready(Some(frame));
         }
         if queue.state == State::Finished {
@@ -142,6 +191,39 @@ impl Queue {
             self.more = VecDeque::new();
         }
         Some(frame)
+    }
+
+    /// Writes as much as the socket takes. What is left is the body's, and so is everything after.
+    fn write(&mut self) {
+        while let (Some(socket), true) = (&self.direct, self.bytes > 0) {
+            let mut slices = [IoSlice::new(b""); SLICES_MAX];
+            let mut asked = 0;
+            for (slice, frame) in slices.iter_mut().zip(self.first.iter().chain(&self.more)) {
+                *slice = IoSlice::new(frame);
+                asked += frame.len();
+            }
+            let count = (1 + self.more.len()).min(SLICES_MAX);
+            let written = socket.write(slices.get(..count).unwrap_or_default()).unwrap_or(0);
+            self.advance(written);
+            if written < asked {
+                self.direct = None;
+            }
+        }
+    }
+
+    /// Drops this many bytes from the front.
+    fn advance(&mut self, mut bytes: usize) {
+        while let Some(first) = &mut self.first
+            && bytes > 0
+        {
+            if bytes < first.len() {
+                first.advance(bytes);
+                self.bytes -= bytes;
+                return;
+            }
+            bytes -= first.len();
+            self.next();
+        }
     }
 
     fn clear(&mut self) {
@@ -176,6 +258,8 @@ impl MessageBody for OutboxBody {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use futures_util::task::noop_waker;
 
     use super::*;
@@ -198,6 +282,65 @@ mod tests {
         assert_eq!(next(&outbox), Poll::Ready(Some(Bytes::from_static(b"b"))));
         assert_eq!(next(&outbox), Poll::Pending);
         assert!(outbox.is_empty());
+    }
+
+    /// Both ends of a connection; ours does not block.
+    fn pair() -> (Rc<SocketHandle>, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (Rc::new(SocketHandle::new(ours)), peer)
+    }
+
+    #[test]
+    fn a_reader_that_keeps_up_is_written_to_past_the_body() {
+        let (socket, mut peer) = pair();
+        let outbox = Outbox::new(100);
+        outbox.push(Bytes::from_static(b"1"));
+        outbox.go_direct(&socket);
+        assert_eq!(next(&outbox), Poll::Ready(Some(Bytes::from_static(b"1"))), "not gone yet");
+        outbox.go_direct(&socket);
+        outbox.push(Bytes::from_static(b"2"));
+        outbox.hold(Bytes::from_static(b"3"));
+        outbox.hold(Bytes::from_static(b"4"));
+        assert_eq!(outbox.bytes(), 2);
+        outbox.flush();
+        outbox.close(Bytes::from_static(b"5"));
+        assert_eq!((next(&outbox), outbox.is_empty()), (Poll::Pending, true));
+        let mut read = [0; 4];
+        peer.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"2345");
+    }
+
+    #[test]
+    fn what_a_full_socket_does_not_take_is_left_to_the_body_in_order() {
+        let (socket, mut peer) = pair();
+        let outbox = Outbox::new(usize::MAX);
+        outbox.go_direct(&socket);
+        let mut sent = Vec::new();
+        for n in 0..40_000_u32 {
+            let frame = Bytes::from(format!("{n:-<1024};"));
+            sent.extend_from_slice(&frame);
+            if n % 3 == 0 {
+                outbox.push(frame)
+            } else {
+                outbox.hold(frame)
+            };
+        }
+        outbox.flush();
+        let mut rest = Vec::new();
+        while let Poll::Ready(Some(frame)) = next(&outbox) {
+            rest.extend_from_slice(&frame);
+        }
+        assert!(!rest.is_empty() && rest.len() < sent.len());
+        let mut got = vec![0; sent.len() - rest.len()];
+        peer.read_exact(&mut got).unwrap();
+        got.extend_from_slice(&rest);
+        assert!(got == sent, "something is lost or out of order");
+        drop(socket);
+        outbox.push(Bytes::from_static(b"later"));
+        assert_eq!(next(&outbox), Poll::Ready(Some(Bytes::from_static(b"later"))));
     }
 
     #[test]

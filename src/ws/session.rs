@@ -241,7 +241,7 @@ impl Actor for WsSession {
 
 impl StreamHandler<Result<Frame, ProtocolError>> for WsSession {
     fn handle(&mut self, frame: Result<Frame, ProtocolError>, ctx: &mut Self::Context) {
-        self.connection.alive();
+        self.connection.heard();
         if self.connection.outbox.is_closing() {
             // The hub has said its last word: only the peer's close frame is of interest.
             if matches!(frame, Ok(Frame::Close(_))) {
