@@ -21,6 +21,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/delivery/pending", PURE),
     ("src/notes/", PURE),
     ("src/notes/", &["tokio", "actix", "jsonwebtoken", "crate::persistence"]),
+    ("src/registry/checks.rs", PURE),
     ("src/registry/presence.rs", PURE),
     ("src/registry/sessions.rs", PURE),
     ("src/backoff.rs", PURE),

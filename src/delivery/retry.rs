@@ -40,6 +40,11 @@ impl<K: Ord> DueQueue<K> {
         self.heap.pop().map(|Reverse((_, key))| key)
     }
 
+    /// Forgets what `is_wanted` does not name, given its key and its deadline.
+    pub fn retain(&mut self, is_wanted: impl Fn(&K, Instant) -> bool) {
+        self.heap.retain(|Reverse((due_at, key))| is_wanted(key, *due_at));
+    }
+
     /// How many deadlines are set.
     pub fn len(&self) -> usize {
         self.heap.len()

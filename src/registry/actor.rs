@@ -11,9 +11,10 @@ use actix::{Actor, AsyncContext, Context, Handler};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::checks::Check;
 use super::connection::Connection;
 use super::messages::{Drain, Order, Orders, RoomFrame, SendKind};
-use super::worker::{Check, Worker};
+use super::worker::Worker;
 use crate::clock;
 use crate::delivery::messages::Unreachable;
 use crate::dialect::{EventFrames, frame};

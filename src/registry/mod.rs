@@ -2,6 +2,7 @@
 
 mod acks;
 mod actor;
+mod checks;
 mod connection;
 pub mod messages;
 pub mod presence;

@@ -10,6 +10,7 @@ use actix::{Actor, Recipient};
 
 use super::acks::AckBatches;
 use super::actor::SessionRegistry;
+use super::checks::{Check, Checks};
 use super::connection::{Connection, SocketHandle};
 use super::messages::{Drain, Orders};
 use super::rooms::Rooms;
@@ -19,7 +20,6 @@ use crate::clock;
 use crate::commands::CommandHandler;
 use crate::config::Config;
 use crate::delivery::messages::{AckEntry, DeliveryPorts, Detach};
-use crate::delivery::retry::DueQueue;
 use crate::dialect::DialectKind;
 use crate::extension::Extensions;
 use crate::metrics::Metrics;
@@ -54,19 +54,6 @@ pub struct WorkerParts {
     pub metrics: Metrics,
 }
 
-/// What comes up on a worker when its time has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Check {
-    /// Did it authenticate?
-    Auth(ConnectionId),
-    /// Send a ping, or find it dead.
-    Beat(ConnectionId),
-    /// Must it have authenticated anew?
-    Age(ConnectionId),
-    /// It was told to go: cut it if it did not.
-    Reap(ConnectionId),
-}
-
 /// Commands that one worker runs at a time.
 const COMMANDS_MAX: usize = 4_096;
 
@@ -90,7 +77,7 @@ pub struct Worker(Rc<Inner>);
 struct Inner {
     parts: WorkerParts,
     places: RefCell<Places<Rc<Connection>>>,
-    due: RefCell<DueQueue<Check>>,
+    checks: RefCell<Checks>,
     acks: AckBatches,
     /// Detaches that did not fit into a mailbox, to be tried again.
     detaches: RefCell<Vec<Detach>>,
@@ -107,7 +94,7 @@ impl Worker {
         let worker = Self(Rc::new(Inner {
             parts,
             places: RefCell::new(Places::new(index)),
-            due: RefCell::default(),
+            checks: RefCell::default(),
             acks,
             detaches: RefCell::default(),
             orders: RefCell::default(),
@@ -233,7 +220,7 @@ impl Worker {
     /// Looks at a connection again at `ends_at`, when its token or its age ends it.
     pub fn end_at(&self, connection: &Connection, ends_at: Instant) {
         connection.ends_at.set(Some(ends_at));
-        self.0.due.borrow_mut().push(ends_at, Check::Age(connection.id));
+        self.due_at(ends_at, Check::Age(connection.id));
     }
 
     /// Passes an ack on with the others of this turn.
@@ -277,10 +264,21 @@ impl Worker {
     }
 
     pub(super) fn due_in(&self, ms: u64, check: Check) {
-        self.0.due.borrow_mut().push(clock::now() + Duration::from_millis(ms), check);
+        self.due_at(clock::now() + Duration::from_millis(ms), check);
+    }
+
+    fn due_at(&self, due_at: Instant, check: Check) {
+        let is_wanted = |check, due_at| match check {
+            Check::Auth(id) | Check::Beat(id) | Check::Reap(id) => self.connection(id).is_some(),
+            // Every renewal sets another end; only the last one counts.
+            Check::Age(id) => {
+                self.connection(id).is_some_and(|found| found.ends_at.get() == Some(due_at))
+            }
+        };
+        self.0.checks.borrow_mut().push(check, is_wanted, due_at);
     }
 
     pub(super) fn pop_due(&self, now: Instant) -> Option<Check> {
-        self.0.due.borrow_mut().pop_due(now)
+        self.0.checks.borrow_mut().pop_due(now)
     }
 }
