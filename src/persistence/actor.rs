@@ -8,6 +8,7 @@
 mod answers;
 mod dead_letters;
 mod notes;
+mod pruning;
 mod reads;
 
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, WrapFuture};
 use tokio::sync::oneshot;
 
-use super::connection::{Opener, StoreConnection, StoreSetupError, in_transaction, migrate};
+use super::connection::{Opener, StoreConnection, StoreSetupError, migrate};
 use super::events::LastSeqs;
 use super::group::{self, Write};
 use super::messages::{
@@ -24,16 +25,13 @@ use super::messages::{
     ShareNote, StartBroadcast, StoreError, UnshareNote, Waiting, WriteNote,
 };
 use super::readers::Readers;
-use super::{broadcasts, dead_letters as letters, events, sessions};
+use super::{broadcasts, sessions};
 use crate::clock;
 use crate::config::{DatabaseConfig, RetentionConfig};
 use crate::metrics::Metrics;
 
 /// Messages that may wait; the events in them are bounded by [`Waiting`].
 const MAILBOX_MAX: usize = 16_384;
-
-/// The pause between two steps of pruning, for traffic to go on.
-const PRUNE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Writes kept for the next group while the database is away. Beyond, they are given up: the
 /// log above the last written floor is sent again, more than it needs to be, and dead letters
@@ -175,7 +173,9 @@ impl Persistence {
         for job in std::mem::take(&mut self.jobs) {
             match job {
                 Job::Write(write) => writes.push(write),
-                Job::Load(_) | Job::NextBroadcast(_) | Job::Flush(_) => after.push(job),
+                Job::Load(_) | Job::NextBroadcast(_) | Job::Flush(_) => {
+                    after.push(job);
+                }
             }
         }
         let events = std::mem::take(&mut self.events);
@@ -243,67 +243,6 @@ impl Persistence {
         if failed {
             self.drop_broken();
         }
-    }
-
-    fn start_pruning(&mut self, ctx: &mut Context<Self>) {
-        if !self.is_pruning {
-            self.is_pruning = true;
-            self.pruned = 0;
-            self.prune_step(ctx);
-        }
-    }
-
-    /// Prunes a little, in a transaction of its own, and goes on after a pause while there is
-    /// more.
-    fn prune_step(&mut self, ctx: &mut Context<Self>) {
-        match self.prune() {
-            Ok(0) => {
-                if self.pruned > 0 {
-                    log::info!(
-                        "pruned {} events, sessions and tombstones past their age",
-                        self.pruned
-                    );
-                }
-                self.is_pruning = false;
-            }
-            Ok(removed) => {
-                self.pruned += removed;
-                ctx.run_later(PRUNE_PAUSE, |actor, ctx| actor.prune_step(ctx));
-            }
-            Err(error) => {
-                log::warn!("pruning stops until the next round: {error}");
-                self.drop_broken();
-                self.is_pruning = false;
-            }
-        }
-    }
-
-    fn prune(&mut self) -> Result<usize, StoreError> {
-        let now = clock::wall();
-        let step_max = self.retention.prune_step_max;
-        let events_before = now.minus_ms(self.retention.events_age_s.saturating_mul(1_000));
-        let sessions_before = now.minus_ms(self.retention.sessions_age_s.saturating_mul(1_000));
-        let tombstones_before = now.minus_ms(self.retention.tombstones_age_s.saturating_mul(1_000));
-        let letters_before = now.minus_ms(self.retention.dead_letters_age_s.saturating_mul(1_000));
-        let letters_max = self.dead_letters_max;
-        let connection = open(&self.opener, &mut self.connection)?;
-        let (removed, users) = in_transaction(connection, |connection| {
-            let (mut removed, users) = events::prune(events_before, step_max, connection)?;
-            removed += sessions::prune(sessions_before, step_max, connection)?;
-            removed += broadcasts::prune(events_before, connection)?;
-            removed += super::notes::prune(tombstones_before, events_before, step_max, connection)?;
-            removed += letters::prune(letters_before, letters_max, step_max, connection)?;
-            Ok((removed, users))
-        })?;
-        if !users.is_empty() {
-            for observer in &self.observers {
-                // One that does not keep up learns of it when it next reads the user.
-                if observer.try_send(LogPruned { users: users.clone() }).is_err() {
-                    log::debug!("an observer of pruning does not keep up");
-                }
-            }
-        }
-        Ok(removed)
     }
 }
 
