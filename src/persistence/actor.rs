@@ -21,11 +21,11 @@ use super::events::LastSeqs;
 use super::group::{self, Write};
 use super::messages::{
     Append, BroadcastProgress, ClaimSession, DeleteSessions, Flush, LoadUser, LogPruned,
-    NextBroadcast, ObservePruning, PersistencePort, SaveFloors, SaveSessions, SettleNotes,
-    ShareNote, StartBroadcast, StoreError, UnshareNote, Waiting, WriteNote,
+    NextBroadcast, ObservePruning, PersistencePort, ReadUnsettled, SaveFloors, SaveSessions,
+    SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, Waiting, WriteNote,
 };
 use super::readers::Readers;
-use super::{broadcasts, sessions};
+use super::{broadcasts, notes as stored_notes, sessions};
 use crate::clock;
 use crate::config::{DatabaseConfig, RetentionConfig};
 use crate::metrics::Metrics;
@@ -43,6 +43,7 @@ enum Job {
     Write(Write),
     Load(LoadUser),
     NextBroadcast(NextBroadcast),
+    Unsettled(ReadUnsettled),
     Flush(Flush),
 }
 
@@ -173,7 +174,7 @@ impl Persistence {
         for job in std::mem::take(&mut self.jobs) {
             match job {
                 Job::Write(write) => writes.push(write),
-                Job::Load(_) | Job::NextBroadcast(_) | Job::Flush(_) => {
+                Job::Load(_) | Job::NextBroadcast(_) | Job::Unsettled(_) | Job::Flush(_) => {
                     after.push(job);
                 }
             }
@@ -233,6 +234,12 @@ impl Persistence {
                 let result = connection.and_then(|c| Ok(broadcasts::next(next.users_max, c)?));
                 let failed = result.is_err();
                 let _ = next.reply.send(result);
+                failed
+            }
+            Job::Unsettled(ReadUnsettled { limit, reply }) => {
+                let result = connection.and_then(|c| Ok(stored_notes::unsettled(limit, c)?));
+                let failed = result.is_err();
+                let _ = reply.send(result.map_err(Into::into));
                 failed
             }
             Job::Flush(Flush(reply)) => {
@@ -318,6 +325,7 @@ collect!(UnshareNote => |unshare| Job::Write(Write::UnshareNote(unshare)));
 collect!(SettleNotes => |settle| Job::Write(Write::SettleNotes(settle)));
 collect!(LoadUser => Job::Load);
 collect!(NextBroadcast => Job::NextBroadcast);
+collect!(ReadUnsettled => Job::Unsettled);
 collect!(Flush => Job::Flush);
 
 impl Handler<ObservePruning> for Persistence {

@@ -97,6 +97,9 @@ pub(super) fn refuse(job: Job, error: &StoreError) {
         Job::NextBroadcast(next) => {
             let _ = next.reply.send(Err(error.clone()));
         }
+        Job::Unsettled(read) => {
+            let _ = read.reply.send(Err(error.clone().into()));
+        }
         Job::Flush(Flush(reply)) => {
             let _ = reply.send(());
         }

@@ -5,7 +5,7 @@ use actix::{Addr, Handler};
 use super::Persistence;
 use crate::persistence::connection::StoreConnection;
 use crate::persistence::messages::{
-    ListNotes, NoteReply, NotesPort, ReadMembers, ReadNote, ReadUnsettled, StoreError,
+    ListNotes, NoteReply, NotesPort, ReadMembers, ReadNote, StoreError,
 };
 use crate::persistence::{notes, readers::Readers};
 
@@ -66,13 +66,5 @@ impl Handler<ReadMembers> for Persistence {
 
     fn handle(&mut self, ReadMembers { id, reply }: ReadMembers, _ctx: &mut Self::Context) {
         read(&self.readers, reply, move |connection| notes::members(&id, connection));
-    }
-}
-
-impl Handler<ReadUnsettled> for Persistence {
-    type Result = ();
-
-    fn handle(&mut self, ReadUnsettled { limit, reply }: ReadUnsettled, _ctx: &mut Self::Context) {
-        read(&self.readers, reply, move |connection| notes::unsettled(limit, connection).map(Ok));
     }
 }

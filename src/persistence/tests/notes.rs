@@ -127,6 +127,22 @@ async fn an_event_is_kept_until_it_is_settled_whatever_happens_between() {
 }
 
 #[actix::test]
+async fn whoever_asks_what_is_unsettled_sees_every_change_asked_for_before() {
+    for fixture in fixtures().await {
+        let notes = fixture.notes();
+        for round in 0..20 {
+            let created = notes.create(new(&format!("n{round}"), "alice", json!({}), round));
+            let (created, unsettled) = tokio::join!(created, notes.unsettled(100));
+            let told = unsettled
+                .unwrap()
+                .into_iter()
+                .any(|event| event.id == event_of(created.as_ref().unwrap()));
+            assert!(told, "round {round}");
+        }
+    }
+}
+
+#[actix::test]
 async fn a_change_that_is_not_written_leaves_no_event() {
     for fixture in fixtures().await {
         let notes = fixture.notes();
