@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Instant;
 
 use crate::dialect::{DialectKind, frame};
@@ -31,7 +31,15 @@ impl SocketHandle {
         }
     }
 
-    fn cut(&self) {
+    /// Reads nothing more. actix-http then flushes what it has and closes the stream; it would
+    /// otherwise wait until its peer does, or for `client_disconnect_timeout`.
+    pub fn stop_reading(&self) {
+        // It may be gone already.
+        let _ = self.0.shutdown(Shutdown::Read);
+    }
+
+    /// Ends the stream as it is.
+    pub(super) fn cut(&self) {
         // It may be gone already.
         let _ = self.0.shutdown(Shutdown::Both);
     }
@@ -135,6 +143,11 @@ impl Connection {
             self.outbox.go_direct(socket);
         }
         self.alive();
+    }
+
+    /// Its socket, to be cut when someone else still holds it.
+    pub(super) fn socket(&self) -> Option<Weak<SocketHandle>> {
+        self.socket.as_ref().map(Rc::downgrade)
     }
 
     /// Takes note of a sign of life.

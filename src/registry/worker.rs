@@ -161,12 +161,14 @@ impl Worker {
             self.0.parts.rooms.leave(&note, connection.id);
         }
         connection.outbox.finish();
-        if !connection.outbox.is_empty() {
-            let connection = Rc::clone(connection);
+        if let Some(socket) = connection.socket() {
             let grace = Duration::from_millis(self.config().ws.close_grace_ms);
             actix::spawn(async move {
                 tokio::time::sleep(grace).await;
-                connection.cut();
+                // Gone, unless its reader is stuck.
+                if let Some(socket) = socket.upgrade() {
+                    socket.cut();
+                }
             });
         }
         if let Some(user) = connection.user.take() {

@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::{Buf, Bytes};
@@ -27,6 +27,8 @@ const GIVEN_MAX: usize = 2_048;
 
 /// Frames written with one system call.
 const SLICES_MAX: usize = 16;
+
+use crate::registry::SocketHandle;
 
 /// What became of a frame that was pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,7 +241,12 @@ impl Queue {
 
 /// The response body of an upgraded connection.
 #[derive(Debug)]
-pub struct OutboxBody(pub Rc<Outbox>);
+pub struct OutboxBody {
+    /// What it drains.
+    pub outbox: Rc<Outbox>,
+    /// The socket, if there is a second handle of it: closed at once when the body ends.
+    pub socket: Option<Rc<SocketHandle>>,
+}
 
 impl MessageBody for OutboxBody {
     type Error = Infallible;
@@ -252,7 +259,11 @@ impl MessageBody for OutboxBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.0.poll_frame(cx).map(|frame| frame.map(Ok))
+        let frame = ready!(self.outbox.poll_frame(cx));
+        if let (None, Some(socket)) = (&frame, &self.socket) {
+            socket.stop_reading();
+        }
+        Poll::Ready(frame.map(Ok))
     }
 }
 

@@ -23,9 +23,10 @@ use crate::registry::{SocketHandle, Worker};
 /// The subprotocol whose second member is the token.
 const BEARER: &str = "bearer";
 
-/// For [`actix_web::HttpServer::on_connect`]: keeps a second handle of each accepted socket, so
-/// that a connection whose reader is stuck can be ended, and sends small frames at once. A host
-/// that leaves it out loses only that: such a connection then lasts as long as its reader.
+/// For [`actix_web::HttpServer::on_connect`]: keeps a second handle of each accepted socket, and
+/// sends small frames at once. By the handle a connection whose reader is stuck is ended, and one
+/// that has said goodbye is closed at once; a host that leaves it out lets the first last as long
+/// as its reader, and the second for `client_disconnect_timeout`.
 pub fn on_connect(io: &dyn Any, extensions: &mut actix_web::dev::Extensions) {
     let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
     if let Err(error) = stream.set_nodelay(true) {
@@ -84,7 +85,7 @@ async fn upgrade(
             .body("too many failed authentications from this address"));
     }
     let socket = request.conn_data::<Rc<SocketHandle>>().cloned();
-    let connection = worker.open(dialect, socket);
+    let connection = worker.open(dialect, socket.clone());
     let outbox = Rc::clone(&connection.outbox);
     let token = match dialect {
         DialectKind::Native => token(&request),
@@ -96,7 +97,7 @@ async fn upgrade(
         ctx.add_stream(inbound);
         WsSession::new(worker.0.clone(), connection, token, address)
     });
-    Ok(response.body(OutboxBody(outbox)))
+    Ok(response.body(OutboxBody { outbox, socket }))
 }
 
 /// The token that came with the request, in a header or as a subprotocol.
