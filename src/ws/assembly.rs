@@ -2,7 +2,7 @@
 //!
 //! What a broken peer did wrong comes out as the close code RFC 6455 asks for.
 
-use actix_http::ws::{Frame, Item, ProtocolError};
+use actix_http::ws::{Frame, Item};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
@@ -11,12 +11,12 @@ use crate::protocol::CloseCode;
 /// One thing a peer said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// A whole message. Binary frames holding text are read alike.
-    Message(ByteString),
+    /// A whole text message.
+    Text(ByteString),
+    /// A whole binary message.
+    Binary(Bytes),
     /// A message over the soft bound; it is dropped.
     TooLarge,
-    /// A binary message that is not text.
-    NotText,
     /// A ping, to be answered with the same payload.
     Ping(Bytes),
     /// The answer to a ping of ours.
@@ -36,7 +36,19 @@ enum Kind {
 /// The fragments of one connection's current message.
 #[derive(Debug, Default)]
 pub struct Assembly {
-    current: Option<(Kind, BytesMut, usize)>,
+    /// Boxed: most messages are whole.
+    current: Option<Box<Fragments>>,
+}
+
+#[derive(Debug)]
+struct Fragments {
+    kind: Kind,
+    /// What came, as long as it is within the soft bound.
+    joined: BytesMut,
+    /// How much came, in bytes.
+    size: usize,
+    /// How much of `joined` is known to be UTF-8, in bytes.
+    checked: usize,
 }
 
 /// How large a message may be.
@@ -66,40 +78,62 @@ impl Assembly {
     fn take_fragment(&mut self, item: Item, limits: MessageLimits) -> Option<Incoming> {
         let (bytes, is_last) = match item {
             Item::FirstText(bytes) => {
-                self.current = Some((Kind::Text, BytesMut::new(), 0));
+                self.current = Some(Box::new(Fragments::of(Kind::Text)));
                 (bytes, false)
             }
             Item::FirstBinary(bytes) => {
-                self.current = Some((Kind::Binary, BytesMut::new(), 0));
+                self.current = Some(Box::new(Fragments::of(Kind::Binary)));
                 (bytes, false)
             }
             Item::Continue(bytes) => (bytes, false),
             Item::Last(bytes) => (bytes, true),
         };
-        let Some((kind, joined, size)) = &mut self.current else {
+        let Some(fragments) = &mut self.current else {
             return Some(Incoming::Broken(CloseCode::ProtocolError));
         };
-        *size += bytes.len();
-        if *size > limits.hard_max {
+        if let Err(code) = fragments.add(&bytes, limits) {
             self.current = None;
-            return Some(Incoming::Broken(CloseCode::TooBig));
-        }
-        // What passes the soft bound will be dropped: no need to keep it.
-        if *size > limits.soft_max {
-            *joined = BytesMut::new();
-        } else {
-            joined.extend_from_slice(&bytes);
+            return Some(Incoming::Broken(code));
         }
         if !is_last {
             return None;
         }
-        let is_too_large = *size > limits.soft_max;
-        let (kind, joined) = (*kind, std::mem::take(joined).freeze());
-        self.current = None;
-        if is_too_large {
+        let Fragments { kind, joined, size, .. } = *self.current.take()?;
+        if size > limits.soft_max {
             return Some(Incoming::TooLarge);
         }
-        Some(whole(kind, joined, limits))
+        Some(whole(kind, joined.freeze(), limits))
+    }
+}
+
+impl Fragments {
+    fn of(kind: Kind) -> Self {
+        Self { kind, joined: BytesMut::new(), size: 0, checked: 0 }
+    }
+
+    /// Adds a fragment. Text is refused with the fragment that spoils it, not at its end.
+    fn add(&mut self, bytes: &[u8], limits: MessageLimits) -> Result<(), CloseCode> {
+        self.size += bytes.len();
+        if self.size > limits.hard_max {
+            return Err(CloseCode::TooBig);
+        }
+        // What passes the soft bound will be dropped: no need to keep it.
+        if self.size > limits.soft_max {
+            self.joined = BytesMut::new();
+            return Ok(());
+        }
+        self.joined.extend_from_slice(bytes);
+        if self.kind == Kind::Binary {
+            return Ok(());
+        }
+        let unchecked = self.joined.get(self.checked..).unwrap_or_default();
+        match std::str::from_utf8(unchecked) {
+            Ok(_) => self.checked = self.joined.len(),
+            // A character may be cut by the end of its fragment.
+            Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
+            Err(_) => return Err(CloseCode::InvalidText),
+        }
+        Ok(())
     }
 }
 
@@ -107,26 +141,12 @@ fn whole(kind: Kind, bytes: Bytes, limits: MessageLimits) -> Incoming {
     if bytes.len() > limits.soft_max {
         return Incoming::TooLarge;
     }
-    match (ByteString::try_from(bytes), kind) {
-        (Ok(text), _) => Incoming::Message(text),
-        (Err(_), Kind::Text) => Incoming::Broken(CloseCode::InvalidText),
-        (Err(_), Kind::Binary) => Incoming::NotText,
-    }
-}
-
-/// The close code for what the codec refused.
-pub fn refusal(error: &ProtocolError) -> CloseCode {
-    match error {
-        ProtocolError::Overflow => CloseCode::TooBig,
-        ProtocolError::UnmaskedFrame
-        | ProtocolError::MaskedFrame
-        | ProtocolError::InvalidOpcode(_)
-        | ProtocolError::InvalidLength(_)
-        | ProtocolError::BadOpCode
-        | ProtocolError::ContinuationNotStarted
-        | ProtocolError::ContinuationStarted
-        | ProtocolError::ContinuationFragment(_)
-        | ProtocolError::Io(_) => CloseCode::ProtocolError,
+    match kind {
+        Kind::Binary => Incoming::Binary(bytes),
+        Kind::Text => match ByteString::try_from(bytes) {
+            Ok(text) => Incoming::Text(text),
+            Err(_) => Incoming::Broken(CloseCode::InvalidText),
+        },
     }
 }
 
@@ -152,7 +172,7 @@ mod tests {
             assembly.take(Frame::Ping(Bytes::new()), LIMITS),
             Some(Incoming::Ping(Bytes::new()))
         );
-        assert_eq!(assembly.take(last(b"\xab"), LIMITS), Some(Incoming::Message("zoë".into())));
+        assert_eq!(assembly.take(last(b"\xab"), LIMITS), Some(Incoming::Text("zoë".into())));
     }
 
     #[test]
@@ -161,9 +181,19 @@ mod tests {
         let bad = Bytes::from_static(b"\xff");
         let broken = Some(Incoming::Broken(CloseCode::InvalidText));
         assert_eq!(assembly.take(Frame::Text(bad.clone()), LIMITS), broken);
-        assert_eq!(assembly.take(Frame::Binary(bad), LIMITS), Some(Incoming::NotText));
-        assert_eq!(assembly.take(first(b"\xff"), LIMITS), None);
-        assert_eq!(assembly.take(last(b""), LIMITS), broken);
+        assert_eq!(assembly.take(Frame::Binary(bad.clone()), LIMITS), Some(Incoming::Binary(bad)));
+        assert_eq!(assembly.take(first(b"zo\xc3"), LIMITS), None);
+        assert_eq!(assembly.take(last(b""), LIMITS), broken, "half a character");
+    }
+
+    #[test]
+    fn the_fragment_that_spoils_a_text_ends_the_connection() {
+        let more = |text| Frame::Continuation(Item::Continue(Bytes::from_static(text)));
+        let mut assembly = Assembly::default();
+        assert_eq!(assembly.take(first(b"zo\xf4"), LIMITS), None);
+        let broken = Some(Incoming::Broken(CloseCode::InvalidText));
+        assert_eq!(assembly.take(more(b"\x90"), LIMITS), broken);
+        assert_eq!(assembly.take(first(b"\xff"), LIMITS), broken);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 pub mod assembly;
 pub mod heartbeat;
-mod inbound;
+pub mod inbound;
 mod origin;
 pub mod outbox;
 pub mod rate;

@@ -13,11 +13,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
-use actix_http::ws::{Frame, ProtocolError};
+use actix_http::ws::Frame;
+use bytestring::ByteString;
 
 use self::extend::ToExtensions;
 use self::signed::{Keys, Seal};
-use super::assembly::{Assembly, Incoming, MessageLimits, refusal};
+use super::assembly::{Assembly, Incoming, MessageLimits};
 use super::rate::FrameRate;
 use crate::auth::Address;
 use crate::clock;
@@ -141,12 +142,13 @@ impl WsSession {
 
     fn take(&mut self, incoming: Incoming, ctx: &mut Context<Self>) {
         match incoming {
-            Incoming::Message(text) => match self.connection.dialect.dialect().decode(&text) {
-                Ok(command) => self.obey(command, Seal::None, ctx),
+            Incoming::Text(text) => self.hear(&text, ctx),
+            // Binary messages holding text are read alike.
+            Incoming::Binary(bytes) => match ByteString::try_from(bytes) {
+                Ok(text) => self.hear(&text, ctx),
                 Err(_) => self.refuse_counted(ClientError::InvalidFormat),
             },
             Incoming::TooLarge => self.refuse_counted(ClientError::TooLarge),
-            Incoming::NotText => self.refuse_counted(ClientError::InvalidFormat),
             Incoming::Ping(payload) => {
                 // One pong waits at a time: a peer that floods pings and reads nothing fills
                 // its own outbox and is closed.
@@ -160,6 +162,13 @@ impl WsSession {
                 ctx.stop();
             }
             Incoming::Broken(code) => self.end_broken(code, ctx),
+        }
+    }
+
+    fn hear(&mut self, text: &ByteString, ctx: &mut Context<Self>) {
+        match self.connection.dialect.dialect().decode(text) {
+            Ok(command) => self.obey(command, Seal::None, ctx),
+            Err(_) => self.refuse_counted(ClientError::InvalidFormat),
         }
     }
 
@@ -239,8 +248,8 @@ impl Actor for WsSession {
     }
 }
 
-impl StreamHandler<Result<Frame, ProtocolError>> for WsSession {
-    fn handle(&mut self, frame: Result<Frame, ProtocolError>, ctx: &mut Self::Context) {
+impl StreamHandler<Result<Frame, CloseCode>> for WsSession {
+    fn handle(&mut self, frame: Result<Frame, CloseCode>, ctx: &mut Self::Context) {
         self.connection.heard();
         if self.connection.outbox.is_closing() {
             // The hub has said its last word: only the peer's close frame is of interest.
@@ -256,7 +265,7 @@ impl StreamHandler<Result<Frame, ProtocolError>> for WsSession {
                     self.take(incoming, ctx);
                 }
             }
-            Err(error) => self.end_broken(refusal(&error), ctx),
+            Err(code) => self.end_broken(code, ctx),
         }
     }
 

@@ -15,6 +15,7 @@
 mod device;
 #[path = "../simulation/random.rs"]
 mod random;
+mod raw;
 mod receiver;
 mod world;
 
@@ -22,6 +23,7 @@ mod auth;
 mod delivery;
 mod embedded;
 mod extension;
+mod frames;
 mod isolation;
 mod notes;
 mod offline;
