@@ -18,8 +18,9 @@ use crate::registry::Worker;
 pub fn configure(worker: &Worker, services: &mut web::ServiceConfig) {
     let native = || web::get().to(upgrade::native);
     let is_upgrade = guard::fn_guard(|context| {
-        let upgrade = context.head().headers().get("upgrade");
-        upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        let upgrade = context.head().headers().get("upgrade").and_then(|value| value.to_str().ok());
+        let mut protocols = upgrade.unwrap_or_default().split(',');
+        protocols.any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
     });
     services
         .app_data(web::ThinData(worker.clone()))

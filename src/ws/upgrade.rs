@@ -5,7 +5,11 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use actix::{Actor, AsyncContext};
-use actix_web::http::header::{AUTHORIZATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
+use actix_http::ws::{HandshakeError, verify_handshake};
+use actix_web::http::Version;
+use actix_web::http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
+};
 use actix_web::rt::net::TcpStream;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::handshake_with_protocols;
@@ -71,6 +75,7 @@ async fn upgrade(
     worker: web::ThinData<Worker>,
     dialect: DialectKind,
 ) -> Result<HttpResponse, actix_web::Error> {
+    verify(&request)?;
     let mut response = handshake_with_protocols(&request, &[BEARER])?;
     if worker.is_draining() {
         return Ok(HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "1")).finish());
@@ -98,6 +103,25 @@ async fn upgrade(
         WsSession::new(worker.0.clone(), connection, token, address)
     });
     Ok(response.body(OutboxBody { outbox, socket }))
+}
+
+/// Refuses what is no handshake of RFC 6455; actix-web-actors alone takes older versions, any key,
+/// HTTP/1.0, and a body before the frames.
+fn verify(request: &HttpRequest) -> Result<(), HandshakeError> {
+    if request.version() < Version::HTTP_11 {
+        return Err(HandshakeError::NoWebsocketUpgrade);
+    }
+    let headers = request.headers();
+    let has_length = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if has_length || headers.contains_key(TRANSFER_ENCODING) {
+        // The reason phrase of this one fits whatever is wrong.
+        return Err(HandshakeError::BadWebsocketKey);
+    }
+    verify_handshake(request.head()).map_err(|error| match error {
+        // Who names no version is told which one this is, like who names another.
+        HandshakeError::NoVersionHeader => HandshakeError::UnsupportedVersion,
+        error => error,
+    })
 }
 
 /// The token that came with the request, in a header or as a subprotocol.

@@ -24,6 +24,7 @@ mod delivery;
 mod embedded;
 mod extension;
 mod frames;
+mod handshake;
 mod isolation;
 mod notes;
 mod offline;
