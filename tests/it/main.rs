@@ -20,6 +20,7 @@ mod receiver;
 mod world;
 
 mod auth;
+mod autobahn;
 mod delivery;
 mod embedded;
 mod extension;
