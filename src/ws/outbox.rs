@@ -28,8 +28,6 @@ const GIVEN_MAX: usize = 2_048;
 /// Frames written with one system call.
 const SLICES_MAX: usize = 16;
 
-use crate::registry::SocketHandle;
-
 /// What became of a frame that was pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
