@@ -48,12 +48,4 @@ impl Notebook {
         self.tell_member(member, "note_deleted_sync", &data).await?;
         Ok(true)
     }
-
-    /// Turns `user` out of a room again if the note is not theirs to see any more: access may
-    /// have been taken away between the question and the joining.
-    pub(crate) async fn look_again(&self, note: NoteId, user: UserId) {
-        if self.access(note.clone(), user.clone()).await == Err(NoteError::NotFound) {
-            self.0.rooms.turn_out(&note, |present| *present != user);
-        }
-    }
 }

@@ -11,5 +11,5 @@ pub mod sessions;
 mod worker;
 
 pub use self::connection::{Connection, SocketHandle};
-pub use self::rooms::Rooms;
+pub use self::rooms::{Doorway, Rooms};
 pub use self::worker::{Worker, WorkerParts};

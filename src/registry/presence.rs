@@ -68,6 +68,11 @@ impl Room {
         self.users.iter().map(present).collect()
     }
 
+    /// Whether a connection is in it.
+    pub fn holds(&self, connection: ConnectionId) -> bool {
+        self.connections.contains_key(&connection)
+    }
+
     /// Every connection but one.
     pub fn others(&self, but: ConnectionId) -> Vec<ConnectionId> {
         self.connections.keys().copied().filter(|connection| *connection != but).collect()
@@ -133,6 +138,7 @@ mod tests {
         assert_eq!(bob.watchers, [connection(1)], "the second join asked to be told");
         assert!(room.leave(connection(2)).is_some());
         assert_eq!(room.leave(connection(2)), None);
+        assert!(room.holds(connection(1)) && !room.holds(connection(2)));
     }
 
     #[test]

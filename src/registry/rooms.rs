@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use actix::Recipient;
@@ -29,7 +30,13 @@ struct Inner {
     shards: [Mutex<Notes>; SHARDS],
     hasher: RandomState,
     registries: RwLock<HashMap<u32, Recipient<Orders>>>,
+    /// How often somebody was turned out of some room.
+    turned_out: AtomicU64,
 }
+
+/// A moment before which nobody lost access unnoticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doorway(u64);
 
 impl Rooms {
     /// Takes note of a worker's registry.
@@ -39,20 +46,30 @@ impl Rooms {
         registries.insert(worker, registry);
     }
 
-    /// Lets a connection in; says who is there.
+    /// To be taken before access is looked up for a [`Rooms::join`].
+    pub fn doorway(&self) -> Doorway {
+        Doorway(self.0.turned_out.load(Ordering::SeqCst))
+    }
+
+    /// Lets a connection in; says who is there. None, and it is not let in, when somebody was
+    /// turned out since `doorway`: access is to be looked up again.
     pub fn join(
         &self,
         note: &NoteId,
         connection: ConnectionId,
         user: &UserId,
         watches: bool,
-    ) -> Vec<Present> {
+        doorway: Doorway,
+    ) -> Option<Vec<Present>> {
         let mut notes = self.shard(note);
+        if self.doorway() != doorway {
+            return None;
+        }
         let room = notes.entry(note.clone()).or_default();
         let change = room.join(connection, user, watches);
         // Told under the lock, so that everybody hears of it in the same order.
         self.tell_joined(note, change);
-        room.present()
+        Some(room.present())
     }
 
     /// Lets a connection out.
@@ -66,8 +83,10 @@ impl Rooms {
         self.tell_left(note, change);
     }
 
-    /// Turns everybody out who may not be there (any more), and tells them.
+    /// Turns everybody out who may not be there (any more), and tells them. Their access must be
+    /// gone already.
     pub fn turn_out(&self, note: &NoteId, is_allowed: impl Fn(&UserId) -> bool) {
+        self.0.turned_out.fetch_add(1, Ordering::SeqCst);
         let strangers = match self.shard(note).get(note) {
             Some(room) => room.strangers(is_allowed),
             None => return,
@@ -82,8 +101,8 @@ impl Rooms {
     /// it.
     pub fn signal(&self, note: &NoteId, connection: ConnectionId, signal: NotePush) {
         let targets = match self.shard(note).get(note) {
-            Some(room) => room.others(connection),
-            None => return,
+            Some(room) if room.holds(connection) => room.others(connection),
+            Some(_) | None => return,
         };
         self.send(targets, signal, RoomFrame::Signal);
     }

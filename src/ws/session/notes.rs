@@ -9,19 +9,20 @@ use crate::clock;
 use crate::delivery::messages::PublishError;
 use crate::extension::Extensions;
 use crate::notebook::{Notebook, Source};
-use crate::notes::{Access, NoteChange, NoteError};
+use crate::notes::{NoteChange, NoteError};
 use crate::protocol::{ClientError, NoteCommand, NoteId, NotePush, NoteRefusal, Push, UserId};
+use crate::registry::Doorway;
 
 /// What the client is told.
 enum Told {
     Nothing,
     Push(NotePush),
     Error(ClientError),
-    /// It may join the room.
+    /// It may join the room, unless somebody was turned out meanwhile.
     Joins {
         note: NoteId,
         presence: bool,
-        access: Access,
+        doorway: Doorway,
     },
 }
 
@@ -55,18 +56,18 @@ impl WsSession {
                 let (notebook, extensions) = (parts.notebook.clone(), parts.extensions.clone());
                 async move { ask(&notebook, &extensions, by, command).await }
                     .into_actor(self)
-                    .map(|told, session, _ctx| session.tell(told))
+                    .map(|told, session, ctx| session.tell(told, ctx))
                     .wait(ctx);
             }
         }
     }
 
-    fn tell(&mut self, told: Told) {
+    fn tell(&mut self, told: Told, ctx: &mut Context<Self>) {
         match told {
             Told::Nothing => {}
             Told::Push(push) => self.say(&Push::Note(push)),
             Told::Error(error) => self.refuse(error),
-            Told::Joins { note, presence, access } => self.join(note, presence, access),
+            Told::Joins { note, presence, doorway } => self.join(note, presence, doorway, ctx),
         }
     }
 
@@ -74,7 +75,7 @@ impl WsSession {
         self.say(&Push::Note(NotePush::Refused { note, refusal }));
     }
 
-    fn join(&self, note: NoteId, presence: bool, access: Access) {
+    fn join(&mut self, note: NoteId, presence: bool, doorway: Doorway, ctx: &mut Context<Self>) {
         let Some(user) = self.connection.user() else { return };
         let rooms_max = self.worker.config().limits.rooms_per_connection_max;
         let is_in = self.connection.is_in(&note);
@@ -82,22 +83,17 @@ impl WsSession {
             self.say_refused(Some(note), NoteRefusal::TooManyRooms);
             return;
         }
+        let rooms = &self.worker.parts().rooms;
+        let Some(present) = rooms.join(&note, self.connection.id, &user, presence, doorway) else {
+            self.obey_note(NoteCommand::Join { note, presence }, ctx);
+            return;
+        };
         if !is_in {
             self.connection.rooms.borrow_mut().push(note.clone());
         }
         self.say(&Push::Note(NotePush::Joined(note.clone())));
-        let parts = self.worker.parts();
-        let present = parts.rooms.join(&note, self.connection.id, &user, presence);
         if presence {
-            let note = note.clone();
             self.say(&Push::Note(NotePush::PresenceState { note, present }));
-        }
-        match access {
-            Access::Owner => {}
-            Access::Member(_) => {
-                let notebook = parts.notebook.clone();
-                actix::spawn(async move { notebook.look_again(note, user).await });
-            }
         }
     }
 
@@ -132,11 +128,12 @@ async fn ask(
 ) -> Told {
     match command {
         NoteCommand::Join { note, presence } => {
+            let doorway = notebook.rooms().doorway();
             match notebook.access(note.clone(), by.user.clone()).await {
                 Ok(_) if !extensions.let_join(&by.user, &note).await => {
                     refused(note, &NoteError::NotFound)
                 }
-                Ok(access) => Told::Joins { note, presence, access },
+                Ok(_) => Told::Joins { note, presence, doorway },
                 Err(error) => refused(note, &error),
             }
         }
