@@ -10,10 +10,10 @@ mod note_steps;
 mod other_steps;
 mod world;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use self::world::World;
-use crate::world::on_both;
+use crate::world::{on_both, seed};
 
 /// Steps of one run, at most.
 const STEPS_MAX: usize = 2_000;
@@ -24,8 +24,7 @@ const TIME_MAX: Duration = Duration::from_secs(25);
 #[test]
 fn no_byte_of_one_user_reaches_another() {
     on_both(|database| async move {
-        let seed = seed();
-        eprintln!("ISOLATION_SEED={seed}");
+        let seed = seed("ISOLATION_SEED");
         let mut world = World::start(database, seed).await;
         let deadline = tokio::time::Instant::now() + TIME_MAX;
         let mut steps = 0;
@@ -40,12 +39,4 @@ fn no_byte_of_one_user_reaches_another() {
         eprintln!("{steps} steps; marks found with their users: {own}, with others: {shared}");
         assert!(own > 2 * steps && shared > steps / 10, "too little came through");
     });
-}
-
-#[expect(clippy::disallowed_methods, reason = "a seed that differs from run to run")]
-fn seed() -> u64 {
-    match std::env::var("ISOLATION_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into(),
-    }
 }

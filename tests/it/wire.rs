@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::world::{Database, TestHub, eventually};
 
 /// What crosses the wire does not depend on the database.
-fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
+pub(crate) fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test());
 }
 

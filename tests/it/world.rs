@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::{App, HttpServer};
 use diesel::connection::SimpleConnection;
@@ -236,6 +236,18 @@ impl TestHub {
         answer.body.as_array().unwrap().clone()
     }
 
+    /// Does something to the database behind the hub's back.
+    pub(crate) fn execute(&self, sql: &str) {
+        match self.folder.url.strip_prefix("sqlite://") {
+            Some(path) => {
+                let mut connection = SqliteConnection::establish(path).unwrap();
+                let sql = format!("PRAGMA busy_timeout = 5000; {sql}");
+                connection.batch_execute(&sql).unwrap();
+            }
+            None => PgConnection::establish(&self.folder.url).unwrap().batch_execute(sql).unwrap(),
+        }
+    }
+
     /// Waits until a session's floor rests in the database.
     pub(crate) async fn wait_for_floor(&self, session: &str, floor: i64) {
         let query = format!("SELECT floor FROM sessions WHERE session_id = '{session}'");
@@ -309,6 +321,17 @@ async fn serve(
     handle.stop(false).await;
     // With the system end the threads of the actors, wherever they are.
     actix_web::rt::System::current().stop();
+}
+
+/// What a random test goes by: the value of `variable`, or the time. It is printed.
+#[expect(clippy::disallowed_methods, reason = "differs from run to run")]
+pub(crate) fn seed(variable: &str) -> u64 {
+    let seed = match std::env::var(variable) {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into(),
+    };
+    eprintln!("{variable}={seed}");
+    seed
 }
 
 /// Waits, with a deadline, until a condition holds.

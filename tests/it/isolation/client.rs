@@ -22,6 +22,12 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 struct Writer(Arc<Mutex<SplitSink<Socket, Message>>>);
 
 impl Writer {
+    /// In one go: two small packets would wait for each other.
+    async fn send_both(&self, first: &Value, second: &Value) {
+        drop(self.0.lock().await.feed(Message::text(first.to_string())).await);
+        self.send(second).await;
+    }
+
     async fn send(&self, frame: &Value) {
         // A connection that has ended shows in what does not come back.
         drop(self.0.lock().await.send(Message::text(frame.to_string())).await);
@@ -55,8 +61,7 @@ impl Client {
     pub(super) async fn ask(&mut self, frame: Value) -> Vec<Value> {
         self.asked += 1;
         let last = format!("asked {}", self.asked);
-        self.writer.send(&frame).await;
-        self.writer.send(&json!({"type": "leave_note", "noteId": last})).await;
+        self.writer.send_both(&frame, &json!({"type": "leave_note", "noteId": last})).await;
         self.until(|frame| frame["type"] == "note_left" && frame["noteId"] == last).await
     }
 
