@@ -17,6 +17,7 @@ mod device;
 mod random;
 mod raw;
 mod receiver;
+mod shelf;
 mod world;
 
 mod auth;
@@ -27,7 +28,9 @@ mod extension;
 mod frames;
 mod handshake;
 mod isolation;
+mod malformed;
 mod notes;
+mod notes_told;
 mod offline;
 mod operations;
 mod publish;
