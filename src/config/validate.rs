@@ -1,5 +1,6 @@
 //! Which values make sense: bounds of single settings, and settings that must fit one another.
 
+use super::webhooks::is_http_url;
 use super::{Config, KeyAlgorithm, KeyConfig};
 use crate::auth::Scope;
 
@@ -34,6 +35,10 @@ pub(super) fn problems(
     if !is_known {
         let origin = given("database", "url");
         problems.push(format!("database.url{origin}: must start with sqlite:// or postgres://"));
+    }
+    if config.auth.jwks_url.as_deref().is_some_and(|url| !is_http_url(url)) {
+        let origin = given("auth", "jwks_url");
+        problems.push(format!("auth.jwks_url{origin}: must be an https:// URL"));
     }
     for (key, problem) in config.webhooks.problems() {
         let origin = given("webhooks", key);

@@ -106,7 +106,8 @@ impl WebhooksConfig {
     }
 }
 
-fn is_http_url(text: &str) -> bool {
+/// Whether this is the address of something that speaks HTTP.
+pub(super) fn is_http_url(text: &str) -> bool {
     let Ok(url) = text.parse::<ureq::http::Uri>() else { return false };
     let has_host = url.host().is_some_and(|host| !host.is_empty());
     has_host && matches!(url.scheme_str(), Some("http" | "https"))
