@@ -80,7 +80,14 @@ impl Extension for Recorder {
     }
 
     fn authorize_join<'a>(&'a self, user: &'a UserId, note: &'a NoteId) -> BoxFuture<'a, bool> {
-        async move { user.as_str() == "alice" && note.as_str() != "locked" }.boxed()
+        async move {
+            match note.as_str() {
+                "stuck" => std::future::pending().await,
+                "panic" => panic!("as asked"),
+                note => user.as_str() == "alice" && note != "locked",
+            }
+        }
+        .boxed()
     }
 
     fn authorize_publish<'a>(
@@ -143,7 +150,8 @@ fn an_extension_hears_its_messages_in_order_and_answers_them() {
 fn an_extension_obeys_commands_and_has_a_say_in_rooms_and_publishing() {
     on_both(|database| async move {
         let build = |builder: staffetta::HubBuilder| builder.extension(Recorder::default());
-        let hub = TestHub::start_with(database, |_| {}, build).await;
+        let adjust = |config: &mut staffetta::Config| config.limits.command_timeout_ms = 200;
+        let hub = TestHub::start_with(database, adjust, build).await;
         let path = format!("/updates?token={}", hub.token("alice"));
         let mut updates = Device::connect_to(&hub, &path, &[]).await.unwrap();
         assert_eq!(updates.next().await["payload"]["ok"], true);
@@ -163,7 +171,7 @@ fn an_extension_obeys_commands_and_has_a_say_in_rooms_and_publishing() {
         }
 
         let mut alice = Device::plain(&hub, "alice").await;
-        for id in ["open", "locked"] {
+        for id in ["open", "locked", "panic", "stuck"] {
             alice.send(json!({"type": "note_created", "noteData": {"id": id}})).await;
             updates.next().await;
         }
@@ -171,6 +179,11 @@ fn an_extension_obeys_commands_and_has_a_say_in_rooms_and_publishing() {
         assert_eq!(alice.next().await["type"], "note_joined");
         alice.send(json!({"type": "join_note", "noteId": "locked"})).await;
         alice.error("Note not found or access denied").await;
+        // Neither one that panics nor one that is stuck takes the connection with it.
+        for id in ["panic", "stuck"] {
+            alice.send(json!({"type": "join_note", "noteId": id})).await;
+            alice.error("Temporarily unavailable. Please try again.").await;
+        }
 
         for (user, status) in [("alice", 201), ("bob", 403)] {
             let path = format!("/api/v1/users/{user}/events");

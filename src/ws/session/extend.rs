@@ -97,7 +97,7 @@ async fn run(worker: Worker, extensions: Extensions, mut told: mpsc::Receiver<To
 }
 
 /// Waits for an extension, but not for ever; one that panics has answered nothing.
-async fn bounded<T>(wait_max: Duration, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn bounded<T>(wait_max: Duration, work: impl Future<Output = T>) -> Option<T> {
     match tokio::time::timeout(wait_max, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(value)) => Some(value),
         Ok(Err(_)) => {

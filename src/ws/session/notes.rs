@@ -1,9 +1,12 @@
 //! What a connection asks about notes. A change waits for the one before it, so that the answers
 //! keep the order of the questions.
 
+use std::time::Duration;
+
 use actix::{ActorFutureExt, Context, ContextFutureSpawner, WrapFuture};
 use bytestring::ByteString;
 
+use super::extend::bounded;
 use super::{Standing, WsSession};
 use crate::clock;
 use crate::delivery::messages::PublishError;
@@ -53,8 +56,13 @@ impl WsSession {
                 };
                 let by = Source { user, session, connection: Some(self.connection.id) };
                 let parts = self.worker.parts();
-                let (notebook, extensions) = (parts.notebook.clone(), parts.extensions.clone());
-                async move { ask(&notebook, &extensions, by, command).await }
+                let notebook = parts.notebook.clone();
+                let wait_max = self.worker.config().limits.command_timeout_ms;
+                let says = Says {
+                    extensions: parts.extensions.clone(),
+                    wait_max: Duration::from_millis(wait_max),
+                };
+                async move { ask(&notebook, &says, by, command).await }
                     .into_actor(self)
                     .map(|told, session, ctx| session.tell(told, ctx))
                     .wait(ctx);
@@ -119,22 +127,31 @@ impl WsSession {
     }
 }
 
+/// The say of the host's extensions.
+struct Says {
+    extensions: Extensions,
+    wait_max: Duration,
+}
+
+impl Says {
+    /// Whether all let a user join a room; none when one does not answer.
+    async fn let_join(&self, user: &UserId, note: &NoteId) -> Option<bool> {
+        bounded(self.wait_max, self.extensions.let_join(user, note)).await
+    }
+}
+
 /// Asks the notebook, and says what to tell the client.
-async fn ask(
-    notebook: &Notebook,
-    extensions: &Extensions,
-    by: Source,
-    command: NoteCommand,
-) -> Told {
+async fn ask(notebook: &Notebook, says: &Says, by: Source, command: NoteCommand) -> Told {
     match command {
         NoteCommand::Join { note, presence } => {
             let doorway = notebook.rooms().doorway();
-            match notebook.access(note.clone(), by.user.clone()).await {
-                Ok(_) if !extensions.let_join(&by.user, &note).await => {
-                    refused(note, &NoteError::NotFound)
-                }
-                Ok(_) => Told::Joins { note, presence, doorway },
-                Err(error) => refused(note, &error),
+            if let Err(error) = notebook.access(note.clone(), by.user.clone()).await {
+                return refused(note, &error);
+            }
+            match says.let_join(&by.user, &note).await {
+                Some(true) => Told::Joins { note, presence, doorway },
+                Some(false) => refused(note, &NoteError::NotFound),
+                None => Told::Error(ClientError::Unavailable),
             }
         }
         NoteCommand::Update { note, changes, base_version } => {
