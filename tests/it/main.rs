@@ -24,6 +24,7 @@ mod auth;
 mod autobahn;
 mod delivery;
 mod embedded;
+mod envelopes;
 mod extension;
 mod frames;
 mod handshake;

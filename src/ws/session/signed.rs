@@ -5,7 +5,7 @@ use actix::Context;
 use super::{Standing, WsSession};
 use crate::auth::SessionKeys;
 use crate::clock;
-use crate::protocol::{ClientError, SignedFrame};
+use crate::protocol::{ClientError, Command, SignedFrame};
 
 /// Whether a command came in an envelope whose signature is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,20 +30,23 @@ impl Keys {
 }
 
 impl WsSession {
-    /// Opens an envelope and obeys what is in it. Who is nobody yet may put anything in one: a
-    /// stranger's `auth` is accepted on its token alone.
+    /// Opens an envelope and obeys what is in it. Who is nobody yet may put anything in one, and
+    /// an `auth` is accepted on its token alone: a client that comes back signs its first ones,
+    /// sometimes two, with the key of the connection before.
     pub(super) fn open_envelope(
         &mut self,
         frame: &SignedFrame,
         seal: Seal,
         ctx: &mut Context<Self>,
     ) {
-        let is_good = self.standing == Standing::Stranger || self.is_genuine(frame);
-        if seal == Seal::Good || !is_good {
+        if seal == Seal::Good {
             self.refuse_counted(ClientError::BadSignature);
             return;
         }
+        let is_good = self.standing == Standing::Stranger || self.is_genuine(frame);
         match self.connection.dialect.dialect().decode(&frame.payload) {
+            Ok(command @ Command::Auth(_)) => self.obey(command, Seal::Good, ctx),
+            Ok(_) | Err(_) if !is_good => self.refuse_counted(ClientError::BadSignature),
             Ok(command) => self.obey(command, Seal::Good, ctx),
             Err(_) => self.refuse_counted(ClientError::InvalidFormat),
         }
