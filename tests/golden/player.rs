@@ -69,6 +69,8 @@ pub(crate) async fn play(name: &str, path: &str, text: &str) {
     player.server.stop(false).await;
     drop(player);
     actix_web::rt::System::current().stop();
+    // The system stops its threads when it next has a turn.
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 /// The settings of every transcript, and those of this one.

@@ -321,6 +321,8 @@ async fn serve(
     handle.stop(false).await;
     // With the system end the threads of the actors, wherever they are.
     actix_web::rt::System::current().stop();
+    // The system stops its threads when it next has a turn.
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 /// What a random test goes by: the value of `variable`, or the time. It is printed.
