@@ -286,7 +286,7 @@ export class Client extends Emitter {
         this.emit("fullsync", { isUnderWay: false });
       }
     }
-    this.emit("state", snapshot);
+    this.emit("state", this.snapshot);
   }
 
   /** @param {Auth} auth */

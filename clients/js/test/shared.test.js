@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { MemoryKeyValue } from "../src/kv.js";
+import { SharedClient } from "../src/shared.js";
+import { authOk, fakeSockets, FakeClock, FakeLocks, settle } from "./fakes.js";
+
+/** A channel between the tabs of one test; messages are copied, as between real tabs. */
+function channels() {
+  const open = new Set();
+  return class {
+    constructor() {
+      open.add(this);
+    }
+    postMessage(message) {
+      const copy = structuredClone(message);
+      for (const other of open) if (other !== this) setImmediate(() => other.onmessage?.({ data: copy }));
+    }
+    close() {
+      open.delete(this);
+    }
+  };
+}
+
+function browser() {
+  const clock = new FakeClock();
+  const { WebSocket, sockets, last } = fakeSockets();
+  const shared = { storage: new MemoryKeyValue(), locks: new FakeLocks(), BroadcastChannel: channels() };
+  const tab = () => {
+    const client = new SharedClient({ url: "http://hub", getToken: () => "token", WebSocket, clock, ...shared });
+    const heard = [];
+    client.onEvent("*", (event) => void heard.push(event.id));
+    client.connect();
+    return { client, heard };
+  };
+  const authenticate = async (more) => {
+    last().open();
+    last().say(authOk(more));
+    await settle();
+  };
+  const event = async (seq) => {
+    last().say({ type: "added", id: `p${seq}`, event_id: `e${seq}`, seq });
+    await clock.advance(50);
+  };
+  return { clock, tab, sockets, last, authenticate, event };
+}
+
+test("tabs share one connection and each gets everything", async () => {
+  const { tab, sockets, last, authenticate, event } = browser();
+  const [a, b] = [tab(), tab()];
+  await settle();
+  await authenticate();
+  assert.equal(sockets.length, 1);
+  assert.deepEqual([a.client.isLeader, b.client.isLeader], [true, false]);
+  assert.deepEqual([a.client.snapshot.state, b.client.snapshot.state], ["authenticated", "authenticated"]);
+  await event(1);
+  await settle();
+  assert.deepEqual([a.heard, b.heard], [["p1"], ["p1"]]);
+  assert.deepEqual(last().of("ack").flatMap((frame) => frame.event_ids), ["e1"]);
+});
+
+test("when the connected tab goes, the next has the session, and hears nothing twice", async () => {
+  const { tab, sockets, last, authenticate, event } = browser();
+  const [a, b] = [tab(), tab()];
+  await settle();
+  await authenticate();
+  await event(1);
+  a.client.close();
+  await settle();
+  assert.equal(sockets.length, 2);
+  assert.equal(last().url, "ws://hub/ws");
+  await authenticate();
+  assert.equal(last().of("auth")[0].session_id, "s1");
+  await event(1);
+  await event(2);
+  assert.deepEqual(b.heard, ["p1", "p2"]);
+});
+
+test("any tab's changes are sent and answered", async () => {
+  const { tab, last, authenticate } = browser();
+  const [, b] = [tab(), tab()];
+  await settle();
+  await authenticate();
+  const taken = b.client.enqueue({ type: "note_update", noteId: "n", changes: { title: "t" } });
+  const refused = b.client.enqueue({ type: "note_update", noteId: "m", changes: {} });
+  refused.catch(() => {});
+  await settle();
+  last().say({ type: "note_update_success", noteId: "n", updatedNote: { id: "n" } });
+  assert.equal((await taken).noteId, "n");
+  await settle();
+  last().say({ type: "error", code: "not_found", message: "no", noteId: "m" });
+  await assert.rejects(refused, { code: "not_found", noteId: "m" });
+});
+
+test("a change asked of a tab that goes is sent by the next", async () => {
+  const { tab, last, sockets, authenticate } = browser();
+  const [a, b] = [tab(), tab()];
+  await settle();
+  const taken = b.client.enqueue({ type: "note_update", noteId: "n", changes: {} });
+  await settle();
+  a.client.close();
+  await settle();
+  await authenticate();
+  assert.equal(sockets.length, 2);
+  assert.equal(last().of("note_update").length, 1);
+  last().say({ type: "note_update_success", noteId: "n" });
+  await taken;
+});
+
+test("a room is left when the last tab leaves it", async () => {
+  const { tab, last, authenticate } = browser();
+  const [a, b] = [tab(), tab()];
+  await settle();
+  await authenticate();
+  for (const { client } of [a, b]) client.send({ type: "join_note", noteId: "n" });
+  await settle();
+  a.client.send({ type: "leave_note", noteId: "n" });
+  assert.equal(last().of("leave_note").length, 0);
+  b.client.send({ type: "leave_note", noteId: "n" });
+  await settle();
+  assert.equal(last().of("leave_note").length, 1);
+});
+
+test("a full sync is done by every tab", async () => {
+  const { tab, authenticate, last } = browser();
+  const [a, b] = [tab(), tab()];
+  const done = [];
+  a.client.onFullSync(() => void done.push("a"));
+  b.client.onFullSync(() => void done.push("b"));
+  await settle();
+  await authenticate({ need_full_sync: true });
+  await settle();
+  assert.deepEqual(done.sort(), ["a", "b"]);
+  assert.equal(last().of("sync_complete").length, 1);
+});
+
+test("signing out of one tab signs out all", async () => {
+  const { tab, authenticate, last, clock, sockets } = browser();
+  const [a, b] = [tab(), tab()];
+  await settle();
+  await authenticate();
+  await b.client.logout();
+  await clock.advance(60_000);
+  assert.equal(last().isClosed, true);
+  assert.equal(sockets.length, 1);
+  assert.deepEqual([a.client.snapshot.state, b.client.snapshot.state], ["disconnected", "disconnected"]);
+});
