@@ -24,6 +24,7 @@ use crate::extension::Extensions;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
+use crate::pages;
 use crate::persistence::PersistenceHandle;
 use crate::protocol::{NewEvent, UserId};
 use crate::registry::messages::Drain;
@@ -73,13 +74,14 @@ impl Hub {
     }
 
     /// Everything the hub serves, for [`actix_web::App::configure`]: `/ws` (also as an upgrade
-    /// of the scope's root), `/updates`, `/api/v1`, `/healthz`, `/readyz` and `/metrics`. Call it in the
+    /// of the scope's root), `/updates`, `/client` (the JavaScript client), `/api/v1`, `/healthz`, `/readyz` and `/metrics`. Call it in the
     /// application factory, so that each worker gets its own SessionRegistry.
     pub fn routes(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
         let hub = self.clone();
         move |services| {
             let worker = hub.start_worker();
             http::configure(&hub.0.http, services);
+            pages::configure(services);
             ws::configure(&worker, services);
         }
     }

@@ -19,6 +19,7 @@ mod hub;
 pub mod metrics;
 pub mod notebook;
 pub mod notes;
+pub mod pages;
 pub mod persistence;
 pub mod protocol;
 pub mod registry;

@@ -4,11 +4,13 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::hub::{Hub, HubError};
+use crate::pages::Demo;
 use crate::ws;
 
 /// Connections the kernel may hold before they are accepted: everyone comes back at once after
@@ -50,17 +52,24 @@ pub async fn run(config: Config, api_key: Option<String>) -> Result<(), ServeErr
     raise_open_files();
     let hub = builder.start().await?;
     let mounted = hub.clone();
-    let server = HttpServer::new(move || App::new().configure(mounted.routes()))
-        .workers(workers)
-        .max_connections(connections_max)
-        .backlog(BACKLOG)
-        .client_request_timeout(Duration::from_secs(10))
-        .keep_alive(Duration::from_secs(75))
-        .shutdown_timeout(1)
-        .on_connect(ws::on_connect)
-        .disable_signals()
-        .bind(listen)
-        .map_err(|source| ServeError::Listen { address: listen, source })?;
+    let demo = Demo::of(&hub, &config);
+    let pages = move |services: &mut ServiceConfig| {
+        if let Some(demo) = &demo {
+            demo.configure(services);
+        }
+    };
+    let server =
+        HttpServer::new(move || App::new().configure(mounted.routes()).configure(pages.clone()))
+            .workers(workers)
+            .max_connections(connections_max)
+            .backlog(BACKLOG)
+            .client_request_timeout(Duration::from_secs(10))
+            .keep_alive(Duration::from_secs(75))
+            .shutdown_timeout(1)
+            .on_connect(ws::on_connect)
+            .disable_signals()
+            .bind(listen)
+            .map_err(|source| ServeError::Listen { address: listen, source })?;
     let address = server.addrs().first().copied().unwrap_or(listen);
     greet(address, &config)?;
     log::info!("listening on {address} with {workers} workers");
@@ -101,6 +110,9 @@ fn greet(address: SocketAddr, config: &Config) -> io::Result<()> {
     }
     writeln!(out, "  follow       {program} tail --user alice")?;
     writeln!(out, "  publish      {program} publish alice added '{{\"id\":\"photo-1\"}}'")?;
+    if config.demo.is_on(address.ip().is_loopback()) {
+        writeln!(out, "  demo         http://{address}/demo")?;
+    }
     writeln!(out, "  HTTP API     http://{address}/api/v1/openapi.json")?;
     out.flush()
 }

@@ -5,6 +5,7 @@
 
 mod auth;
 mod delivery;
+mod demo;
 mod limits;
 mod load;
 mod notes;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::auth::{ApiKeyConfig, AuthConfig, KeyAlgorithm, KeyConfig, OnExpiry};
 pub use self::delivery::{DeliveryConfig, RetentionConfig};
+pub use self::demo::{DemoConfig, DemoEnabled};
 pub use self::limits::{LimitsConfig, WsConfig};
 pub use self::load::{ConfigError, Origin, Settings, Sources};
 pub use self::notes::NotesConfig;
@@ -46,4 +48,6 @@ pub struct Config {
     pub notes: NotesConfig,
     /// Where commands and the hub's own events are posted to.
     pub webhooks: WebhooksConfig,
+    /// The demo.
+    pub demo: DemoConfig,
 }

@@ -1,0 +1,40 @@
+//! Whether the demo is served.
+
+use serde::{Deserialize, Serialize};
+
+/// The demo.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DemoConfig {
+    /// Whether `/demo` is served.
+    pub enabled: DemoEnabled,
+}
+
+/// When the demo is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DemoEnabled {
+    /// When the hub listens on a loopback address.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+impl Default for DemoConfig {
+    fn default() -> Self {
+        Self { enabled: DemoEnabled::Auto }
+    }
+}
+
+impl DemoConfig {
+    /// Whether the demo is served by a hub that listens so.
+    pub fn is_on(&self, is_loopback: bool) -> bool {
+        match self.enabled {
+            DemoEnabled::Auto => is_loopback,
+            DemoEnabled::On => true,
+            DemoEnabled::Off => false,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The demo: its page, tokens for its visitors, and photos of theirs to publish.
+//!
+//! For the one who tries the hub on their own machine: users whose names start with `demo-`,
+//! and nobody else, get a token without a password. So it is there only on a loopback address,
+//! and only while tokens are signed with the secret the hub made for itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header::{CONTENT_SECURITY_POLICY, HOST, LOCATION, REFERRER_POLICY};
+use actix_web::{HttpRequest, HttpResponse, guard, web};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::file::{File, Keep, reading};
+use crate::auth::{Secret, sign};
+use crate::clock;
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::protocol::{NewEvent, UserId};
+
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        [$(File {
+            path: $path,
+            text: include_str!(concat!("../../clients/js/demo/", $path)),
+        }),*]
+    };
+}
+
+const FILES: &[File] = &files![
+    "demo.css",
+    "demo.js",
+    "device.js",
+    "index.html",
+    "network.js",
+    "notes.js",
+    "photos.js",
+    "trail.js",
+];
+
+/// What a demo user's name starts with.
+const PREFIX: &str = "demo-";
+const NAME_CHARS_MAX: usize = 40;
+const TOKEN_TTL: Duration = Duration::from_secs(3_600);
+
+/// Everything the page needs is the hub's own.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The events the demo publishes.
+const EVENTS: [&str; 4] =
+    ["on_upload_success", "on_asset_delete", "on_asset_hidden", "on_asset_trash"];
+
+/// The demo of one hub. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Demo {
+    hub: Hub,
+    secret: Option<Arc<Secret>>,
+}
+
+impl Demo {
+    /// The demo, if the configuration wants it.
+    pub(crate) fn of(hub: &Hub, config: &Config) -> Option<Self> {
+        let is_loopback = config.server.listen.ip().is_loopback();
+        if !config.demo.is_on(is_loopback) {
+            return None;
+        }
+        let secret = (is_loopback && config.auth.uses_own_secret())
+            .then(|| Secret::load_or_create(&config.auth.secret_file).ok())
+            .flatten()
+            .map(|(secret, _)| Arc::new(secret));
+        Some(Self { hub: hub.clone(), secret })
+    }
+
+    /// Mounts `/demo`.
+    pub(crate) fn configure(&self, services: &mut web::ServiceConfig) {
+        services
+            .app_data(web::ThinData(self.clone()))
+            .service(web::resource("/demo").route(reading().to(with_slash)))
+            .service(web::resource("/demo/token").route(posting().to(token)))
+            .service(web::resource("/demo/photos").route(posting().to(publish)))
+            .service(web::resource("/demo/{path:.*}").route(reading().to(file)));
+    }
+}
+
+/// JSON only: another site's page cannot send that without being allowed to.
+fn posting() -> actix_web::Route {
+    web::route().guard(guard::Post()).guard(guard::Header("content-type", "application/json"))
+}
+
+async fn with_slash() -> HttpResponse {
+    HttpResponse::TemporaryRedirect().insert_header((LOCATION, "demo/")).finish()
+}
+
+async fn file(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
+    let path = if path.is_empty() { "index.html" } else { path.as_str() };
+    let Some(file) = FILES.iter().find(|file| file.path == path) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let mut response = file.answer(&request, Keep::Revalidate);
+    let headers = response.headers_mut();
+    let fixed = |value: &'static str| actix_web::http::header::HeaderValue::from_static(value);
+    headers.insert(CONTENT_SECURITY_POLICY, fixed(POLICY));
+    headers.insert(REFERRER_POLICY, fixed("no-referrer"));
+    response
+}
+
+#[derive(Deserialize)]
+struct Visitor {
+    name: String,
+}
+
+/// Signs a visitor in.
+async fn token(
+    request: HttpRequest,
+    demo: web::ThinData<Demo>,
+    visitor: web::Json<Visitor>,
+) -> HttpResponse {
+    let Some(secret) = demo.secret.as_deref().filter(|_| is_local(&request)) else {
+        return not_here();
+    };
+    let Some(user) = demo_user(&visitor.name) else {
+        return HttpResponse::UnprocessableEntity().finish();
+    };
+    match sign(secret, &user, &[], TOKEN_TTL, clock::wall()) {
+        Ok(token) => HttpResponse::Ok()
+            .insert_header(("cache-control", "no-store"))
+            .json(json!({"user": user, "token": token})),
+        Err(error) => {
+            log::warn!("the demo has no token: {error}");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Photo {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    data: Box<RawValue>,
+}
+
+/// Publishes an event to a demo user, as the application would.
+async fn publish(
+    request: HttpRequest,
+    demo: web::ThinData<Demo>,
+    photo: web::Json<Photo>,
+) -> HttpResponse {
+    if demo.secret.is_none() || !is_local(&request) {
+        return not_here();
+    }
+    let Photo { name, kind, data } = photo.into_inner();
+    let (Some(user), true) = (demo_user(&name), EVENTS.contains(&kind.as_str())) else {
+        return HttpResponse::UnprocessableEntity().finish();
+    };
+    let Ok(event) = NewEvent::new(kind).data(&data) else {
+        return HttpResponse::UnprocessableEntity().finish();
+    };
+    match demo.hub.publish(&user, event).await {
+        Ok(receipt) => {
+            HttpResponse::Created().json(json!({"event_id": receipt.event_id, "seq": receipt.seq}))
+        }
+        Err(error) => {
+            log::warn!("the demo did not publish: {error}");
+            HttpResponse::ServiceUnavailable().finish()
+        }
+    }
+}
+
+fn not_here() -> HttpResponse {
+    let why = "this hub signs nobody in: it has keys of its own, or is not on a loopback address";
+    HttpResponse::Forbidden().json(json!({"detail": why}))
+}
+
+fn demo_user(name: &str) -> Option<UserId> {
+    let is_fit = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | ' ');
+    let is_name = !name.trim().is_empty()
+        && name.chars().count() <= NAME_CHARS_MAX
+        && name.chars().all(is_fit);
+    is_name.then(|| UserId::new(&format!("{PREFIX}{}", name.trim())).ok()).flatten()
+}
+
+/// Whether the request was made to this machine by name, and came through no proxy: neither a
+/// page of a name that was pointed here, nor the visitors of a public site in front of the hub.
+fn is_local(request: &HttpRequest) -> bool {
+    let forwarded = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+    let has = |name: &str| request.headers().contains_key(name);
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_this_machine = name == "localhost"
+        || name.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    is_this_machine && !forwarded.into_iter().any(has)
+}

@@ -1,0 +1,83 @@
+//! A file that is part of the binary, and how a browser may keep it.
+
+use actix_web::http::Method;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::{HttpRequest, HttpResponse, Route, guard, web};
+use sha2::{Digest, Sha256};
+
+/// A file and its path below where it is served.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct File {
+    /// Such as `react/index.js`.
+    pub(super) path: &'static str,
+    /// Its text.
+    pub(super) text: &'static str,
+}
+
+/// For how long a browser need not ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// For ever: the address changes with the text.
+    Forever,
+    /// Not at all, but an unchanged text is not sent again.
+    Revalidate,
+}
+
+impl File {
+    /// Answers a request for it.
+    pub(super) fn answer(self, request: &HttpRequest, keep: Keep) -> HttpResponse {
+        let tag = format!("\"{}\"", digest([self]));
+        let cache = match keep {
+            Keep::Forever => "public, max-age=31536000, immutable",
+            Keep::Revalidate => "no-cache",
+        };
+        let asked = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+        let is_known = asked.is_some_and(|tags| tags.split(',').any(|known| is_same(known, &tag)));
+        let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        response
+            .insert_header((ETAG, tag))
+            .insert_header((CACHE_CONTROL, cache))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        if is_known {
+            return response.finish();
+        }
+        response.insert_header((CONTENT_TYPE, self.content_type())).body(self.text)
+    }
+
+    fn content_type(self) -> &'static str {
+        match self.path.rsplit_once('.').map(|(_, extension)| extension) {
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("html") => "text/html; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            _ => "text/plain; charset=utf-8",
+        }
+    }
+}
+
+/// Names what is in files: another text has another name.
+pub(super) fn digest(files: impl IntoIterator<Item = File>) -> String {
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file.path);
+        hash.update([0]);
+        hash.update(file.text);
+        hash.update([0]);
+    }
+    let mut name = hex::encode(hash.finalize());
+    name.truncate(16);
+    name
+}
+
+/// A GET, and the HEAD that goes with it.
+pub(super) fn reading() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Method(Method::HEAD)))
+}
+
+/// A tag a proxy has made weak is as good.
+fn is_same(known: &str, tag: &str) -> bool {
+    let known = known.trim();
+    known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+}
