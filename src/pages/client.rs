@@ -89,8 +89,9 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use actix_web::App;
     use actix_web::http::StatusCode;
-    use actix_web::{App, test};
+    use actix_web::test::{TestRequest, call_service, init_service};
 
     use super::*;
 
@@ -119,32 +120,32 @@ mod tests {
 
     #[actix_web::test]
     async fn a_file_has_its_type_and_is_not_sent_twice() {
-        let app = test::init_service(App::new().configure(configure)).await;
-        let ask = |uri: &str| test::TestRequest::get().uri(uri);
-        let first = test::call_service(&app, ask("/client/index.js").to_request()).await;
+        let app = init_service(App::new().configure(configure)).await;
+        let ask = |uri: &str| TestRequest::get().uri(uri);
+        let first = call_service(&app, ask("/client/index.js").to_request()).await;
         assert_eq!(first.status(), StatusCode::OK);
         let header = |name| first.headers().get(name).unwrap().to_str().unwrap().to_owned();
         assert_eq!(header("content-type"), "text/javascript; charset=utf-8");
         assert_eq!(header("x-content-type-options"), "nosniff");
         assert_eq!(header("cache-control"), "no-cache");
         let again = ask("/client/index.js").insert_header(("if-none-match", header("etag")));
-        let again = test::call_service(&app, again.to_request()).await;
+        let again = call_service(&app, again.to_request()).await;
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
-        let none = test::call_service(&app, ask("/client/../Cargo.toml").to_request()).await;
+        let none = call_service(&app, ask("/client/../Cargo.toml").to_request()).await;
         assert_eq!(none.status(), StatusCode::NOT_FOUND);
     }
 
     #[actix_web::test]
     async fn the_address_with_the_version_is_kept_for_ever() {
-        let app = test::init_service(App::new().configure(configure)).await;
-        let ask = |uri: &str| test::TestRequest::get().uri(uri).to_request();
-        let newest = test::call_service(&app, ask("/client")).await;
+        let app = init_service(App::new().configure(configure)).await;
+        let ask = |uri: &str| TestRequest::get().uri(uri).to_request();
+        let newest = call_service(&app, ask("/client")).await;
         let location = newest.headers().get("location").unwrap().to_str().unwrap().to_owned();
-        let file = test::call_service(&app, ask(&format!("/{location}"))).await;
+        let file = call_service(&app, ask(&format!("/{location}"))).await;
         assert_eq!(file.status(), StatusCode::OK);
         let cache = file.headers().get("cache-control").unwrap().to_str().unwrap();
         assert!(cache.contains("immutable"), "{cache}");
-        let old = test::call_service(&app, ask("/client/0123456789abcdef/index.js")).await;
+        let old = call_service(&app, ask("/client/0123456789abcdef/index.js")).await;
         assert_eq!(old.status(), StatusCode::NOT_FOUND);
     }
 }

@@ -33,6 +33,7 @@ const FILES: &[File] = &files![
     "demo.css",
     "demo.js",
     "device.js",
+    "icon.svg",
     "index.html",
     "network.js",
     "notes.js",
@@ -189,8 +190,54 @@ fn is_local(request: &HttpRequest) -> bool {
     let forwarded = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
     let has = |name: &str| request.headers().contains_key(name);
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let name = match host.rsplit_once(':') {
+        Some((name, _)) if !host.ends_with(']') => name,
+        _ => host,
+    };
     let is_this_machine = name == "localhost"
         || name.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
     is_this_machine && !forwarded.into_iter().any(has)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_visitor_is_a_demo_user_and_nobody_else() {
+        let user = |name: &str| demo_user(name).map(|user| user.to_string());
+        assert_eq!(user("Ada"), Some("demo-Ada".to_owned()));
+        assert_eq!(user(" Zoë "), Some("demo-Zoë".to_owned()));
+        for name in ["", "  ", "a/b", "a\nb", &"x".repeat(41)] {
+            assert_eq!(user(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_signed_in() {
+        let with = |headers: &[(&'static str, &'static str)]| {
+            let mut request = TestRequest::default();
+            for header in headers {
+                request = request.insert_header(*header);
+            }
+            is_local(&request.to_http_request())
+        };
+        for host in ["localhost", "localhost:3000", "127.0.0.1:3000", "[::1]:3000", "[::1]"] {
+            assert!(with(&[("host", host)]), "{host}");
+        }
+        for host in ["evil.example:3000", "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil"] {
+            assert!(!with(&[("host", host)]), "{host}");
+        }
+        assert!(!with(&[]));
+        assert!(!with(&[("host", "localhost"), ("x-forwarded-for", "10.0.0.1")]));
+    }
+
+    #[test]
+    fn every_file_of_the_demo_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/js/demo");
+        let there = std::fs::read_dir(folder).unwrap().count();
+        assert_eq!(FILES.len(), there);
+    }
 }

@@ -185,7 +185,9 @@ export class Client extends Emitter {
    * @returns {boolean} Whether it was sent.
    */
   send(frame) {
-    return this.link.send(frame);
+    const isSent = this.link.send(frame);
+    if (isSent) this.#queue?.sentBeside(frame);
+    return isSent;
   }
 
   /**

@@ -25,6 +25,8 @@ const log = logOf("outgoing-queue");
  * @property {number} [againMs] Pause after "try again"; 1000.
  */
 
+const BESIDE_MAX = 256;
+
 export class OutgoingQueue {
   /** @type {Item[]} */
   #items = [];
@@ -32,6 +34,8 @@ export class OutgoingQueue {
   #waiting = new Map();
   /** @type {Item | null} */
   #sent = null;
+  /** @type {Frame[]} Sent on this connection and not known to be answered, in order. */
+  #unanswered = [];
   #isOnline = false;
   #timer = /** @type {any} */ (null);
   #counter = 0;
@@ -107,17 +111,33 @@ export class OutgoingQueue {
   offline() {
     this.#isOnline = false;
     this.#sent = null;
+    this.#unanswered = [];
     this.clock.clearTimeout(this.#timer);
   }
 
   /**
-   * Looks whether a frame answers what was sent.
+   * Takes note of a frame that was sent past the queue, such as a `join_note`: an error about
+   * its note is then not taken for an answer to the change behind it.
+   * @param {Frame} frame
+   */
+  sentBeside(frame) {
+    if (frame.noteId === undefined) return;
+    this.#unanswered.push(frame);
+    // Signals are never answered when all is well.
+    if (this.#unanswered.length > BESIDE_MAX) this.#unanswered.shift();
+  }
+
+  /**
+   * Looks whether a frame answers what was sent. The hub answers a connection's frames in order.
    * @param {Frame} frame
    */
   hear(frame) {
+    const index = this.#unanswered.findIndex((sent) => answerTo(sent, frame) !== null);
+    if (index < 0) return;
+    const [answered] = this.#unanswered.splice(0, index + 1).slice(-1);
     const sent = this.#sent;
-    const answer = sent && answerTo(sent.frame, frame);
-    if (!answer) return;
+    if (!sent || answered !== sent.frame) return;
+    const answer = answerTo(sent.frame, frame);
     this.clock.clearTimeout(this.#timer);
     this.#sent = null;
     if (answer === "again") {
@@ -157,8 +177,10 @@ export class OutgoingQueue {
     if (!this.#isOnline || this.#sent || !item) return;
     if (!this.options.send(item.frame)) return;
     this.#sent = item;
+    this.#unanswered.push(item.frame);
     if (isTakenInSilence(item.frame)) {
       this.options.ping(() => {
+        this.#unanswered.splice(0, this.#unanswered.indexOf(item.frame) + 1);
         if (this.#sent === item) void this.#taken(item, null);
       });
     }

@@ -147,3 +147,22 @@ test("signing out rejects what waits", async () => {
   await assert.rejects(promise, { code: "closed" });
   assert.deepEqual(await storage.entries("queue:"), []);
 });
+
+test("an error about what was sent beside is not taken for the change's own", async () => {
+  const { queue, pings } = world();
+  await queue.online("alice");
+  queue.sentBeside({ type: "note_signal", noteId: "a" });
+  queue.sentBeside({ type: "join_note", noteId: "a" });
+  const created = queue.enqueue({ type: "note_created", noteId: "a", noteData: {} });
+  await settle();
+  queue.hear({ type: "error", code: "not_found", message: "no", noteId: "a" });
+  queue.hear({ type: "error", code: "not_found", message: "no", noteId: "a" });
+  pings[0]();
+  assert.equal(await created, null);
+  queue.sentBeside({ type: "join_note", noteId: "a" });
+  const updated = queue.enqueue(update("a"));
+  await settle();
+  queue.hear({ type: "note_joined", noteId: "a" });
+  queue.hear({ type: "error", code: "access_denied", message: "no", noteId: "a" });
+  await assert.rejects(updated, { code: "access_denied" });
+});

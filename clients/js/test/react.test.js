@@ -148,6 +148,8 @@ test("useNotes lists notes as they change, and useNote one of them with its room
   }
   await render(h(List, { key: 1 }), h(One, { key: 2 }));
   await authenticate();
+  await does(() => last().say({ type: "note_joined", noteId: "n" }));
+  await does(() => last().say({ type: "note_joined", noteId: "n" }));
   await does(() => last().say({ type: "note_created_sync", noteData: { id: "n", title: "one", version: 1 }, event_id: "e1", seq: 1 }));
   assert.equal(text("ul"), "one");
   await does(() => void actions.updateNote("n", { title: "two" }).catch(() => {}));

@@ -1,0 +1,25 @@
+// A real browser: Debian's Chromium, driven by playwright-core.
+
+import { existsSync } from "node:fs";
+
+import { chromium } from "playwright-core";
+
+const PLACES = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+/** Starts it; every page's errors are collected in `problems`. */
+export async function launch(args = []) {
+  const executablePath = PLACES.find((place) => place && existsSync(place));
+  if (!executablePath) throw new Error("there is no Chromium: apt-get install chromium");
+  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage", ...args] });
+}
+
+/** A device of its own: storage, locks and all. */
+export async function newContext(browser, options = {}) {
+  const context = await browser.newContext(options);
+  const problems = [];
+  context.on("weberror", (it) => problems.push(String(it.error())));
+  context.on("console", (message) => {
+    if (message.type() === "error") problems.push(message.text());
+  });
+  return { context, problems };
+}

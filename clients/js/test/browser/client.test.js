@@ -1,0 +1,212 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { Hub, until } from "../hub/hub.js";
+import { launch, newContext } from "./browser.js";
+
+let hub, browser;
+before(async () => {
+  // Gives up after a second, so that a sleep longer than that is short.
+  hub = await Hub.start({ STAFFETTA_DELIVERY_ACK_WAIT_MS: "200", STAFFETTA_DELIVERY_REDELIVERIES_MAX: "5" });
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await hub?.close();
+});
+
+let users = 0;
+const someone = () => `user-${++users}`;
+
+/**
+ * A page of the hub's origin with a client of `user`: `device` has the client, its notes, what it
+ * applied, and how often it did a full sync.
+ */
+async function device(context, user, options = {}) {
+  const page = await context.newPage();
+  await page.goto(`${hub.url}/healthz`);
+  await page.evaluate(start, { token: hub.token(user), options });
+  return page;
+}
+
+/* global window */
+async function start({ token, options }) {
+  const staffetta = await import("/client/index.js");
+  const { withDatabase, spins, ...rest } = options;
+  const it = { applied: [], fullSyncs: 0 };
+  const upgrade = (/** @type {any} */ db) => db.createObjectStore("counts");
+  if (withDatabase) rest.storage = await staffetta.openDatabase({ name: "app", upgrade });
+  it.client = staffetta.createClient({ url: "/", getToken: () => token, offline: "replay", backoffMsMin: 100, ...rest });
+  it.client.onEvent("added", ({ id }) => void it.applied.push(id));
+  it.client.onFullSync(() => void it.fullSyncs++);
+  if (withDatabase) {
+    it.client.applyIn(["counts"], "added", ({ id }, transaction) => {
+      const counts = transaction.objectStore("counts");
+      const request = counts.get(id);
+      return new Promise((resolve) => {
+        request.onsuccess = () => {
+          counts.put((request.result ?? 0) + 1, id);
+          it.isInside = true;
+          if (!spins) return resolve(undefined);
+          // Stays inside the transaction until the tab is killed.
+          const spin = () => void (counts.get(id).onsuccess = spin);
+          spin();
+        };
+      });
+    });
+    it.countOf = (id) =>
+      new Promise((resolve) => {
+        const request = rest.storage.idb.transaction("counts").objectStore("counts").get(id);
+        request.onsuccess = () => resolve(request.result ?? 0);
+      });
+  }
+  it.notes = new staffetta.Notes(it.client);
+  it.lifecycle = new staffetta.Lifecycle({ client: it.client });
+  await it.lifecycle.start();
+  window.device = it;
+}
+
+const isOnline = () =>
+  window.device.client.snapshot.state === "authenticated" && !window.device.client.snapshot.isFullSyncUnderWay;
+const online = (page) => page.waitForFunction(isOnline);
+const applied = (page) => page.evaluate(() => window.device.applied);
+const publish = (user, id) => hub.publish(user, { type: "added", data: { id } });
+const isAcked = async ({ event_id }) => JSON.stringify(await hub.ask(`/api/v1/events/${event_id}/trace`)).includes('"state":"acked"');
+
+test("two pages sync a note in under a second", async () => {
+  const user = someone();
+  const [first, second] = await Promise.all([newContext(browser), newContext(browser)]);
+  const [a, b] = await Promise.all([device(first.context, user), device(second.context, user)]);
+  await Promise.all([online(a), online(b)]);
+  const startedAt = Date.now();
+  const seen = b.waitForFunction(() => window.device.notes.get("n1")?.title === "hello");
+  await a.evaluate(() => window.device.notes.create({ id: "n1", title: "hello" }));
+  await seen;
+  assert.ok(Date.now() - startedAt < 1_000, `took ${Date.now() - startedAt} ms`);
+  assert.deepEqual([...first.problems, ...second.problems], []);
+});
+
+test("an edit made offline is shown, kept, and sent on return", async () => {
+  const user = someone();
+  const { context } = await newContext(browser);
+  const other = await newContext(browser);
+  const [a, b] = await Promise.all([device(context, user), device(other.context, user)]);
+  await Promise.all([online(a), online(b)]);
+  await a.evaluate((id) => window.device.notes.create({ id, title: "one" }), user);
+  await context.setOffline(true);
+  await a.evaluate(() => window.device.client.reconnect());
+  await a.waitForFunction(() => window.device.client.snapshot.state !== "authenticated");
+  const title = await a.evaluate((id) => {
+    void window.device.notes.update(id, { title: "two" });
+    return window.device.notes.get(id).title;
+  }, user);
+  assert.equal(title, "two");
+  await a.waitForFunction(() => window.device.client.snapshot.pendingChanges === 1);
+  await context.setOffline(false);
+  await b.waitForFunction((id) => window.device.notes.get(id)?.title === "two", user);
+  await a.waitForFunction(() => window.device.client.snapshot.pendingChanges === 0);
+});
+
+test("an edit made offline survives the tab, and is sent by the next", async () => {
+  const user = someone();
+  const { context } = await newContext(browser);
+  const a = await device(context, user);
+  await online(a);
+  await a.evaluate((id) => window.device.notes.create({ id, title: "one" }), user);
+  await a.evaluate((id) => {
+    window.device.lifecycle.stop();
+    window.device.client.disconnect();
+    void window.device.notes.update(id, { title: "two" }).catch(() => {});
+  }, user);
+  await a.waitForFunction(() => window.device.client.snapshot.pendingChanges === 1);
+  await a.close();
+  const b = await device(context, user);
+  await online(b);
+  await b.waitForFunction(() => window.device.client.snapshot.pendingChanges === 0);
+  const note = await b.evaluate(async (id) => (await window.device.client.fetch(`/api/v1/notes/${id}`)).json(), user);
+  assert.equal(note.title, "two");
+});
+
+test("a tab killed in the middle of applying: the event is applied exactly once", async () => {
+  const user = someone();
+  const { context } = await newContext(browser);
+  const killed = await device(context, user, { withDatabase: true, spins: true });
+  await online(killed);
+  await publish(user, "p1");
+  await killed.waitForFunction(() => window.device.isInside);
+  const session = await context.newCDPSession(killed);
+  void session.send("Page.crash").catch(() => {});
+  await new Promise((resolve) => killed.once("crash", resolve));
+  const next = await device(context, user, { withDatabase: true });
+  await next.waitForFunction(() => window.device.applied.includes("p1"));
+  assert.equal(await next.evaluate(() => window.device.countOf("p1")), 1);
+});
+
+test("a tab killed between applying and acking: the event is applied exactly once, and acked", async () => {
+  const user = someone();
+  const { context } = await newContext(browser);
+  const killed = await device(context, user, { withDatabase: true });
+  await online(killed);
+  await killed.evaluate(() => void (window.device.client.inbox.options.ackMs = 1e9));
+  const receipt = await publish(user, "p1");
+  await killed.waitForFunction(() => window.device.applied.includes("p1"));
+  await killed.close();
+  assert.equal(await isAcked(receipt), false);
+  const next = await device(context, user, { withDatabase: true });
+  await until(() => isAcked(receipt), "acked");
+  assert.equal(await next.evaluate(() => window.device.countOf("p1")), 1);
+});
+
+test("kill -9 of the hub: both pages come back without a reload, and nothing is lost", async () => {
+  const user = someone();
+  const contexts = await Promise.all([newContext(browser), newContext(browser)]);
+  const pages = await Promise.all(contexts.map(({ context }) => device(context, user)));
+  await Promise.all(pages.map(online));
+  await publish(user, "before");
+  await Promise.all(pages.map((page) => page.waitForFunction(() => window.device.applied.length === 1)));
+  await hub.stop("SIGKILL");
+  await Promise.all(pages.map((page) => page.waitForFunction(() => window.device.client.snapshot.state === "reconnecting")));
+  await hub.run();
+  const receipt = await publish(user, "after");
+  await Promise.all(pages.map((page) => page.waitForFunction(() => window.device.applied.length === 2)));
+  for (const page of pages) assert.deepEqual(await applied(page), ["before", "after"]);
+  await until(() => isAcked(receipt), "acked");
+});
+
+test("a page frozen for longer than the hub waits does a full sync when it wakes", async () => {
+  const user = someone();
+  const { context } = await newContext(browser);
+  const page = await device(context, user);
+  await online(page);
+  const before = await page.evaluate(() => window.device.fullSyncs);
+  const session = await context.newCDPSession(page);
+  await session.send("Page.setWebLifecycleState", { state: "frozen" });
+  const receipt = await publish(user, "p1");
+  const hasGivenUp = async () => JSON.stringify(await hub.ask(`/api/v1/events/${receipt.event_id}/trace`)).includes("gave_up");
+  await until(hasGivenUp, "given up");
+  await session.send("Page.setWebLifecycleState", { state: "active" });
+  await page.waitForFunction((count) => window.device.fullSyncs > count, before);
+  await online(page);
+});
+
+test("tabs share one connection; when its tab is closed, another has it", async () => {
+  const user = someone();
+  const { context, problems } = await newContext(browser);
+  const pages = [];
+  for (let index = 0; index < 3; index += 1) pages.push(await device(context, user, { shared: true }));
+  await Promise.all(pages.map(online));
+  const sessions = async () => (await hub.ask(`/api/v1/users/${user}/sessions`)).sessions;
+  assert.equal((await sessions()).length, 1);
+  await publish(user, "p1");
+  await Promise.all(pages.map((page) => page.waitForFunction(() => window.device.applied.length === 1)));
+  await pages[0].close();
+  await pages[1].waitForFunction(() => window.device.client.isLeader);
+  await Promise.all(pages.slice(1).map(online));
+  await publish(user, "p2");
+  for (const page of pages.slice(1)) {
+    await page.waitForFunction(() => window.device.applied.length === 2);
+    assert.deepEqual(await applied(page), ["p1", "p2"]);
+  }
+  assert.equal((await sessions()).length, 1);
+  assert.deepEqual(problems, []);
+});
