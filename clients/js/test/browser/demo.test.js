@@ -82,6 +82,8 @@ test("notes: what is typed on one device is on the other, offline edits come lat
   await has("Laptop", "parmigiano");
   await page.waitForSelector("[data-device=Laptop] .caret");
   assert.match(await page.textContent("[data-device=Laptop] .presence"), /2 devices are here. Phone is typing/);
+  // The cursor is told of at most every 600 ms.
+  await page.waitForTimeout(shots ? 900 : 0);
   await shoot(page, "demo-notes");
   await page.locator("[data-device=Laptop] .network").setChecked(false);
   await text("Laptop").click();
@@ -109,6 +111,7 @@ test("it fits a small screen, and works by keyboard", async () => {
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.equal(width, 360, `the ${tab} page is ${width} px wide`);
   }
+  await page.waitForTimeout(shots ? 600 : 0);
   await shoot(page, "demo-small", { fullPage: true });
   assert.deepEqual(problems, []);
 });

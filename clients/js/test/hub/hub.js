@@ -42,7 +42,9 @@ export class Hub {
     });
     this.listen = address;
     this.url = `http://${address}`;
-    this.secret = (await readFile(join(this.folder, "staffetta.secret"), "utf8")).trim();
+    // A hub with keys of its own makes no secret.
+    const secret = await readFile(join(this.folder, "staffetta.secret"), "utf8").catch(() => "");
+    this.secret = secret.trim();
   }
 
   /** Ends it, by SIGTERM or as told. */
