@@ -8,6 +8,8 @@ COPY Cargo.toml Cargo.lock ./
 COPY src ./src
 COPY migrations ./migrations
 COPY benches ./benches
+COPY clients/js/src ./clients/js/src
+COPY clients/js/demo ./clients/js/demo
 RUN cargo build --release --locked --no-default-features --features cli,postgres-system
 
 # Run stage: slim, not root, one writable folder.

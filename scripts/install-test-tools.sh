@@ -1,12 +1,29 @@
 #!/usr/bin/env bash
-# Installs what the tests need from Debian, where it is missing.
+# Installs what the tests need, where it is missing: from Debian, and the JavaScript client's tools
+# by npm, as its lockfile says.
 set -euo pipefail
+cd "$(dirname "$0")/.."
+
+install_javascript_tools() {
+    scripts/has-node.sh || return 0
+    if [ clients/js/package-lock.json -nt clients/js/node_modules/.package-lock.json ]; then
+        (cd clients/js && npm ci --no-audit --no-fund --loglevel=error)
+    fi
+}
 
 missing=()
 if ! command -v postgres >/dev/null && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
     missing+=(postgresql)
 fi
+if ! command -v npm >/dev/null; then
+    missing+=(nodejs npm)
+fi
+if ! command -v chromium >/dev/null && [ -z "${CHROMIUM:-}" ]; then
+    # Chromium on a machine without fonts shows no text.
+    missing+=(chromium fonts-dejavu-core)
+fi
 if [ ${#missing[@]} -eq 0 ]; then
+    install_javascript_tools
     exit 0
 fi
 
@@ -22,3 +39,4 @@ fi
 "${as_root[@]}" apt-get update -qq
 DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends \
     "${missing[@]}" >/dev/null
+install_javascript_tools
