@@ -111,4 +111,9 @@ test("a fresh Vite and React application installs the package and syncs", async 
   const c = await open(fresh);
   await c.waitForFunction(() => document.querySelector("input")?.value === "Pane e olive");
   assert.deepEqual([...problems, ...other.problems], []);
+  // The status component follows the hub.
+  await hub.stop("SIGKILL");
+  await a.waitForSelector(".staffetta-status[data-status=reconnecting] >> text=Reconnecting");
+  await hub.run();
+  await a.waitForSelector(".staffetta-status[data-status=authenticated] >> text=Live");
 });
