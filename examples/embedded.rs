@@ -60,6 +60,7 @@ impl TokenVerifier for AppTokens {
             user,
             scopes: Vec::new(),
             accounts: None,
+            session: None,
             expires_at: None,
         });
         ready(identity.ok_or(AuthError::Invalid)).boxed()

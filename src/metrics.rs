@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 
 use crate::delivery::pending::Counts;
 use crate::dialect::DialectKind;
+use crate::dialect::socketio::Marking;
 use crate::protocol::CloseCode;
 
 type Labels = [(&'static str, String); 1];
@@ -29,6 +30,7 @@ pub struct Metrics {
     full_syncs_owed: Counter,
     connections_native: Gauge,
     connections_updates: Gauge,
+    connections_socketio: Gauge,
     closes: Family<Labels, Counter>,
     outbox_overflows: Counter,
     hub_events_lost: Counter,
@@ -60,6 +62,7 @@ impl Metrics {
             full_syncs_owed: reason("too_many_owed"),
             connections_native: speaking(DialectKind::Native),
             connections_updates: speaking(DialectKind::Updates),
+            connections_socketio: speaking(DialectKind::SocketIo(Marking::Bare)),
             closes: Family::default(),
             outbox_overflows: Counter::default(),
             hub_events_lost: Counter::default(),
@@ -150,6 +153,7 @@ impl Metrics {
         match dialect {
             DialectKind::Native => &self.connections_native,
             DialectKind::Updates => &self.connections_updates,
+            DialectKind::SocketIo(_) => &self.connections_socketio,
         }
     }
 

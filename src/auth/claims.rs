@@ -51,6 +51,7 @@ pub(super) fn check(claims: &[u8], rules: &Rules, now: Timestamp) -> Result<Iden
         user: UserId::new(user).map_err(|_| AuthError::Invalid)?,
         scopes: scopes(claims.get("scope")),
         accounts: accounts(claims.get("accounts"))?,
+        session: claims.get("sid").and_then(Value::as_str).map(str::to_owned),
         expires_at: Some(expires_at),
     })
 }

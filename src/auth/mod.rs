@@ -80,6 +80,8 @@ pub struct Identity {
     pub scopes: Vec<Scope>,
     /// The accounts it is limited to, if it lists any.
     pub accounts: Option<Vec<String>>,
+    /// Its `sid`: the session of the application's it was made for. `on_session_delete` finds it.
+    pub session: Option<String>,
     /// Its `exp`; none for a host's own verifier that knows no end.
     pub expires_at: Option<Timestamp>,
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
@@ -11,10 +12,11 @@ use uuid::Uuid;
 use super::messages::{DeliveryPorts, LiveUsers, Publish, PublishError, Receipt, Submission};
 use crate::clock;
 use crate::config::PublishConfig;
+use crate::dialect::socketio::events;
 use crate::persistence::messages::{
     BroadcastOutcome, DuplicateKey, PersistencePort, StartBroadcast, StoreError,
 };
-use crate::protocol::{Audience, EventContent, EventId, NewEvent, UserId};
+use crate::protocol::{Audience, EventContent, EventError, EventId, NewEvent, UserId};
 
 /// How long a publish may take to become durable before its publisher is told to try again.
 const DURABLE_WAIT_MAX: Duration = Duration::from_secs(15);
@@ -88,7 +90,7 @@ impl Publisher {
         users: Vec<(UserId, Audience)>,
         event: NewEvent,
     ) -> Result<Vec<Result<Receipt, PublishError>>, PublishError> {
-        event.check(self.config.data_bytes_max)?;
+        self.check(&event)?;
         Ok(self.tell(users, event).await)
     }
 
@@ -136,7 +138,7 @@ impl Publisher {
     /// # Errors
     /// Why it was not taken.
     pub async fn broadcast(&self, event: NewEvent) -> Result<BroadcastReceipt, PublishError> {
-        event.check(self.config.data_bytes_max)?;
+        self.check(&event)?;
         let ephemeral = event.ephemeral;
         let (content, duplicate) = fix(event);
         let live_only = self.live_users().await;
@@ -205,7 +207,7 @@ impl Publisher {
         event: NewEvent,
         wait: Wait,
     ) -> Result<Submission, PublishError> {
-        event.check(self.config.data_bytes_max)?;
+        self.check(&event)?;
         let ephemeral = event.ephemeral;
         let (content, duplicate) = fix(event);
         let wait_acked = match wait {
@@ -216,6 +218,14 @@ impl Publisher {
         };
         let audience = Audience::default();
         Ok(Submission { user, content, duplicate, ephemeral, wait_acked, audience })
+    }
+
+    /// Whether an event keeps the contract, and fits what clients know by its name.
+    fn check(&self, event: &NewEvent) -> Result<(), EventError> {
+        event.check(self.config.data_bytes_max)?;
+        let (args, data) = (event.args.as_deref(), event.data.as_deref());
+        events::check(&event.kind, args.map(RawValue::get), data.map(RawValue::get))
+            .map_err(|(kind, expected)| EventError::Arguments { kind, expected })
     }
 
     /// Hands submissions to the groups they belong to and puts the answers back in order.

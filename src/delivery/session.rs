@@ -8,6 +8,7 @@ use crate::dialect::DialectKind;
 use crate::persistence::messages::Ticket;
 use crate::protocol::{
     Accounts, ConnectionId, EventContent, OfflinePolicy, Seq, SessionId, SessionRecord, Timestamp,
+    only_session,
 };
 
 /// A live connection of a session.
@@ -95,8 +96,12 @@ impl Session {
     /// Whether this event is for this session at all. While it is away nobody knows what the
     /// token of its next connection will be limited to.
     pub(super) fn is_for(&self, content: &EventContent) -> bool {
+        let accounts = self.link.as_ref().map(|link| &link.accounts);
         content.exclude_session.as_ref() != Some(&self.id)
-            && self.link.as_ref().is_none_or(|link| link.accounts.take(content))
+            && accounts.is_none_or(|accounts| accounts.list(content.account.as_deref()))
+            && only_session(content).is_none_or(|only| {
+                *only == *self.id.as_str() || accounts.is_some_and(|accounts| accounts.is_of(&only))
+            })
     }
 
     /// Its connection, while there is one.

@@ -39,6 +39,56 @@ pub fn close(code: Option<u16>, reason: &str) -> Bytes {
     frame(CLOSE, &payload)
 }
 
+/// What a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    /// Text.
+    Text,
+    /// Bytes.
+    Binary,
+    /// The end.
+    Close,
+    /// Asks for a pong.
+    Ping,
+    /// Answers a ping.
+    Pong,
+}
+
+/// The frames made by this file that stand one after the other in `frames`, with their payloads.
+pub fn parts(mut frames: &[u8]) -> impl Iterator<Item = (Opcode, &[u8])> {
+    std::iter::from_fn(move || {
+        let (opcode, payload, rest) = split(frames)?;
+        frames = rest;
+        Some((opcode, payload))
+    })
+}
+
+/// The first frame: what it is, its payload, and what follows.
+fn split(frames: &[u8]) -> Option<(Opcode, &[u8], &[u8])> {
+    let (&[first, len], rest) = frames.split_first_chunk()?;
+    let opcode = match first & !FIN {
+        TEXT => Opcode::Text,
+        BINARY => Opcode::Binary,
+        CLOSE => Opcode::Close,
+        PING => Opcode::Ping,
+        PONG => Opcode::Pong,
+        _ => return None,
+    };
+    let (len, rest) = match len {
+        126 => {
+            let (len, rest) = rest.split_first_chunk()?;
+            (usize::from(u16::from_be_bytes(*len)), rest)
+        }
+        127 => {
+            let (len, rest) = rest.split_first_chunk()?;
+            (usize::try_from(u64::from_be_bytes(*len)).ok()?, rest)
+        }
+        len => (usize::from(len), rest),
+    };
+    let (payload, rest) = rest.split_at_checked(len)?;
+    Some((opcode, payload, rest))
+}
+
 fn frame(opcode: u8, payload: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(payload.len() + 10);
     out.put_u8(FIN | opcode);

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use self::socketio::Marking;
 use crate::protocol::{
     Command, DEFAULT_ACCOUNT, Event, OfflinePolicy, Push, ReplyTo, SessionRequest,
 };
@@ -13,6 +14,7 @@ use crate::protocol::{
 pub mod frame;
 pub mod native;
 mod notes;
+pub mod socketio;
 pub mod updates;
 
 /// Which spelling a connection uses.
@@ -22,17 +24,22 @@ pub enum DialectKind {
     Native,
     /// Commands, replies and updates on `/updates`.
     Updates,
+    /// Socket.IO events, marked in one of three ways.
+    SocketIo(Marking),
 }
 
 impl DialectKind {
-    /// How many there are.
-    const COUNT: usize = 2;
+    /// How many spellings of an event there are.
+    const COUNT: usize = 5;
 
     /// The dialect itself.
     pub fn dialect(self) -> &'static dyn Dialect {
         match self {
             DialectKind::Native => &native::Native,
             DialectKind::Updates => &updates::Updates,
+            DialectKind::SocketIo(Marking::Bare) => &socketio::SocketIo(Marking::Bare),
+            DialectKind::SocketIo(Marking::Acked) => &socketio::SocketIo(Marking::Acked),
+            DialectKind::SocketIo(Marking::Offset) => &socketio::SocketIo(Marking::Offset),
         }
     }
 
@@ -41,13 +48,14 @@ impl DialectKind {
         match self {
             DialectKind::Native => "native",
             DialectKind::Updates => "updates",
+            DialectKind::SocketIo(_) => "socketio",
         }
     }
 
     /// Which session a token asks for that came with the request and names none.
     pub fn session_default(self) -> SessionRequest {
         match self {
-            DialectKind::Native => SessionRequest::Plain,
+            DialectKind::Native | DialectKind::SocketIo(_) => SessionRequest::Plain,
             DialectKind::Updates => SessionRequest::New,
         }
     }
@@ -55,7 +63,7 @@ impl DialectKind {
     /// The account of events and commands that name none, if they are in one at all.
     pub fn account_default(self) -> Option<&'static str> {
         match self {
-            DialectKind::Native => None,
+            DialectKind::Native | DialectKind::SocketIo(_) => None,
             DialectKind::Updates => Some(DEFAULT_ACCOUNT),
         }
     }
@@ -63,7 +71,7 @@ impl DialectKind {
     /// What becomes of events while a new session is away, unless it asks for something.
     pub fn offline_default(self) -> OfflinePolicy {
         match self {
-            DialectKind::Native => OfflinePolicy::FullSync,
+            DialectKind::Native | DialectKind::SocketIo(_) => OfflinePolicy::FullSync,
             DialectKind::Updates => OfflinePolicy::Replay,
         }
     }
@@ -72,6 +80,9 @@ impl DialectKind {
         match self {
             DialectKind::Native => 0,
             DialectKind::Updates => 1,
+            DialectKind::SocketIo(Marking::Bare) => 2,
+            DialectKind::SocketIo(Marking::Acked) => 3,
+            DialectKind::SocketIo(Marking::Offset) => 4,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Which of a user's connections an event is for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{ConnectionId, EventContent, NoteId};
 
@@ -15,11 +19,36 @@ pub struct Audience {
     pub room: Option<NoteId>,
 }
 
-/// The accounts a token is limited to; the default is not limited.
+/// The event that ends one session, whose name is its only argument: nobody else gets it.
+pub const SESSION_DELETE: &str = "on_session_delete";
+
+/// The session an event is for, if it is for one only.
+pub(crate) fn only_session(content: &EventContent) -> Option<Cow<'_, str>> {
+    /// A text, borrowed where it has no escapes.
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    if content.kind != SESSION_DELETE {
+        return None;
+    }
+    let (args, data) = (content.args.as_deref(), content.data.as_deref());
+    // Arguments of another shape were refused when it was published: then it is for nobody.
+    let named = match (args.map(RawValue::get), data.map(RawValue::get)) {
+        (Some(args), _) => {
+            serde_json::from_str::<Vec<Text<'_>>>(args).ok().and_then(|mut list| list.pop())
+        }
+        (None, Some(data)) => serde_json::from_str(data).ok(),
+        (None, None) => None,
+    };
+    Some(named.map_or(Cow::Borrowed(""), |text| text.0))
+}
+
+/// The accounts a token is limited to; the default is not limited. It may be of one session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
     listed: Option<Arc<[Box<str>]>>,
     default: Option<&'static str>,
+    session: Option<Arc<str>>,
 }
 
 impl Accounts {
@@ -27,13 +56,24 @@ impl Accounts {
     pub fn new(listed: Option<&[String]>) -> Self {
         let listed =
             listed.map(|listed| listed.iter().map(|account| account.as_str().into()).collect());
-        Self { listed, default: None }
+        Self { listed, default: None, session: None }
     }
 
     /// With an account for what names none; without, that is everybody's.
     #[must_use]
     pub fn or_default(self, default: Option<&'static str>) -> Self {
         Self { default, ..self }
+    }
+
+    /// Of this session of the application's.
+    #[must_use]
+    pub fn of_session(self, session: Option<&str>) -> Self {
+        Self { session: session.map(Arc::from), ..self }
+    }
+
+    /// Whether they are of this session.
+    pub fn is_of(&self, session: &str) -> bool {
+        self.session.as_deref() == Some(session)
     }
 
     /// Whether `account` is one of them.
@@ -47,6 +87,7 @@ impl Accounts {
     /// Whether an event concerns a token with these accounts.
     pub fn take(&self, content: &EventContent) -> bool {
         self.list(content.account.as_deref())
+            && only_session(content).is_none_or(|session| self.is_of(&session))
     }
 }
 

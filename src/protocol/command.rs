@@ -86,6 +86,8 @@ pub enum SessionRequest {
 pub enum Ack {
     /// These events.
     Events(Vec<EventId>),
+    /// The event at this place.
+    At(Seq),
     /// Everything at or below this place.
     UpTo(Seq),
 }

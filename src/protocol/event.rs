@@ -37,6 +37,14 @@ pub enum EventError {
     /// `args` is not an array.
     #[error("args must be an array")]
     ArgsNotArray,
+    /// An event that clients know by name has other arguments than they read.
+    #[error("{kind} takes {expected}, in args or as data")]
+    Arguments {
+        /// Its type.
+        kind: &'static str,
+        /// What they read.
+        expected: &'static str,
+    },
     /// `account` is empty or too long.
     #[error("account must be 1 to {ACCOUNT_BYTES_MAX} bytes without control characters")]
     Account,

@@ -16,7 +16,8 @@ mod reply;
 mod session;
 mod signed;
 
-pub use self::audience::{Accounts, Audience};
+pub(crate) use self::audience::only_session;
+pub use self::audience::{Accounts, Audience, SESSION_DELETE};
 pub use self::close::{CloseCode, ReconnectAdvice};
 pub use self::command::{Ack, AuthRequest, Call, Command, SessionRequest};
 pub use self::error::ClientError;

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler};
@@ -48,7 +49,7 @@ impl SessionRegistry {
     fn fan_out(
         &self,
         user: &UserId,
-        frames: &EventFrames,
+        frames: &Arc<EventFrames>,
         room: Option<&NoteId>,
         targets: impl Iterator<Item = ConnectionId>,
         mut held: Option<&mut Vec<Rc<Connection>>>,
@@ -64,14 +65,11 @@ impl SessionRegistry {
             if room.is_some_and(|room| !connection.is_in(room)) {
                 continue;
             }
-            let frame = frames.framed(connection.dialect);
-            let pushed = match &mut held {
-                Some(held) => {
-                    held.push(Rc::clone(connection));
-                    connection.outbox.hold(frame)
-                }
-                None => connection.outbox.push(frame),
-            };
+            let pushed = connection.hand(frames);
+            match &mut held {
+                Some(held) => held.push(Rc::clone(connection)),
+                None => connection.outbox.flush(),
+            }
             if pushed == Pushed::Overflow {
                 slow.push(Rc::clone(connection));
             }
@@ -260,7 +258,7 @@ async fn drain(worker: Worker, window: Duration, reply: oneshot::Sender<usize>) 
         tokio::time::sleep(DRAIN_STEP).await;
     }
     let deadline = tokio::time::Instant::now() + DRAIN_LINGER;
-    while worker.len() > 0 && tokio::time::Instant::now() < deadline {
+    while worker.connections_count() > 0 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(DRAIN_STEP).await;
     }
     let _ = reply.send(count);

@@ -4,11 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
-use std::rc::{Rc, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use crate::dialect::{DialectKind, frame};
-use crate::protocol::{CloseCode, ConnectionId, NoteId, Push, ReplyTo, UserId};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::dialect::socketio::packet::{ROOT, spell_disconnect};
+use crate::dialect::{DialectKind, EventFrames, frame};
+use crate::protocol::{CloseCode, ConnectionId, NoteId, Push, ReconnectAdvice, ReplyTo, UserId};
 use crate::ws::heartbeat::Heartbeat;
 use crate::ws::outbox::{Outbox, Pushed};
 
@@ -38,8 +43,21 @@ impl SocketHandle {
         let _ = self.0.shutdown(Shutdown::Read);
     }
 
+    /// Waits until the other side has closed; for ever if that cannot be told.
+    pub async fn closed(&self) {
+        let stream = self.0.try_clone().and_then(tokio::net::TcpStream::from_std);
+        if let Ok(stream) = stream {
+            // What is there to read stays there: it is for whoever reads the connection.
+            let peeked = stream.peek(&mut [0]).await;
+            if !matches!(peeked, Ok(1..)) {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Ends the stream as it is.
-    pub(super) fn cut(&self) {
+    pub fn cut(&self) {
         // It may be gone already.
         let _ = self.0.shutdown(Shutdown::Both);
     }
@@ -51,9 +69,9 @@ pub struct Connection {
     /// Its name.
     pub id: ConnectionId,
     /// How it spells.
-    pub dialect: DialectKind,
+    pub dialect: Cell<DialectKind>,
     /// What waits for its reader.
-    pub outbox: Rc<Outbox>,
+    pub outbox: Arc<Outbox>,
     /// Whose it is, once attached.
     pub user: RefCell<Option<UserId>>,
     /// Whether the other side is still there.
@@ -66,8 +84,28 @@ pub struct Connection {
     pub commands: Cell<usize>,
     /// The `auth`s that wait for their `auth_ok`, in order.
     auths: RefCell<VecDeque<ReplyTo>>,
-    socket: Option<Rc<SocketHandle>>,
+    /// What goes out right before the word that it is attached.
+    prelude: RefCell<Option<Box<Prelude>>>,
+    /// Events that wait until what came before them is sent.
+    kept: RefCell<Option<Box<Kept>>>,
+    /// Ends its session, where that is not one with the socket.
+    session: RefCell<Option<CancellationToken>>,
+    socket: Option<Arc<SocketHandle>>,
     was_heard: Cell<bool>,
+}
+
+/// What goes out first, and who waits for that.
+#[derive(Debug)]
+struct Prelude {
+    frame: Bytes,
+    said: oneshot::Sender<()>,
+}
+
+/// Events that wait.
+#[derive(Debug, Default)]
+struct Kept {
+    events: Vec<Arc<EventFrames>>,
+    bytes: usize,
 }
 
 impl Connection {
@@ -75,12 +113,12 @@ impl Connection {
     pub fn new(
         id: ConnectionId,
         dialect: DialectKind,
-        outbox: Rc<Outbox>,
-        socket: Option<Rc<SocketHandle>>,
+        outbox: Arc<Outbox>,
+        socket: Option<Arc<SocketHandle>>,
     ) -> Self {
         Self {
             id,
-            dialect,
+            dialect: Cell::new(dialect),
             outbox,
             user: RefCell::default(),
             heartbeat: Cell::default(),
@@ -88,6 +126,9 @@ impl Connection {
             ends_at: Cell::default(),
             commands: Cell::default(),
             auths: RefCell::default(),
+            prelude: RefCell::default(),
+            kept: RefCell::default(),
+            session: RefCell::default(),
             socket,
             was_heard: Cell::default(),
         }
@@ -95,6 +136,14 @@ impl Connection {
 
     /// Says something, if this dialect has a word for it.
     pub fn say(&self, push: &Push) -> Pushed {
+        let is_attached = matches!(push, Push::AuthOk { .. } | Push::AuthSuccess { .. });
+        if is_attached && let Some(prelude) = self.prelude.take() {
+            self.outbox.push(prelude.frame);
+            let pushed = self.answer(push, &ReplyTo::default());
+            // Whoever waited may have given up.
+            let _ = prelude.said.send(());
+            return pushed;
+        }
         if !matches!(push, Push::AuthOk { .. }) {
             return self.answer(push, &ReplyTo::default());
         }
@@ -109,7 +158,7 @@ impl Connection {
 
     /// Says something in answer to a command.
     pub fn answer(&self, push: &Push, to: &ReplyTo) -> Pushed {
-        match self.dialect.dialect().encode_reply(push, to) {
+        match self.dialect.get().dialect().encode_reply(push, to) {
             Some(text) => self.outbox.push(frame::text(&text)),
             None => Pushed::Queued,
         }
@@ -118,20 +167,72 @@ impl Connection {
     /// Takes note of an `auth`, so that its `auth_ok` names it: that comes by way of the
     /// delivery actor, which knows no references.
     pub fn expect_auth_ok(&self, to: ReplyTo) {
-        match self.dialect {
-            DialectKind::Native => {}
+        match self.dialect.get() {
+            DialectKind::Native | DialectKind::SocketIo(_) => {}
             DialectKind::Updates => self.auths.borrow_mut().push_back(to),
         }
     }
 
+    /// Takes note of what goes out right before the word that it is attached, and says when both
+    /// are said: that word comes by way of the delivery actor.
+    pub fn set_prelude(&self, frame: Bytes) -> oneshot::Receiver<()> {
+        let (said, is_said) = oneshot::channel();
+        *self.prelude.borrow_mut() = Some(Box::new(Prelude { frame, said }));
+        is_said
+    }
+
+    /// Queues an event until the next flush of the outbox, or keeps it while what came before it
+    /// is not sent.
+    pub fn hand(&self, frames: &Arc<EventFrames>) -> Pushed {
+        let mut kept = self.kept.borrow_mut();
+        let Some(kept) = kept.as_mut() else {
+            return self.outbox.hold(frames.framed(self.dialect.get()));
+        };
+        kept.bytes += frames.event().content.bytes();
+        if kept.bytes > self.outbox.bytes_max() {
+            return Pushed::Overflow;
+        }
+        kept.events.push(Arc::clone(frames));
+        Pushed::Queued
+    }
+
+    /// Keeps events from now on.
+    pub fn keep(&self) {
+        *self.kept.borrow_mut() = Some(Box::default());
+    }
+
+    /// Keeps events no longer, and says which were kept.
+    pub fn release(&self) -> Vec<Arc<EventFrames>> {
+        self.kept.take().map(|kept| kept.events).unwrap_or_default()
+    }
+
+    /// Takes note of what ends its session when it is cut.
+    pub fn set_session(&self, session: CancellationToken) {
+        *self.session.borrow_mut() = Some(session);
+    }
+
     /// Queues the close frame. Says whether it was the first.
     pub fn close(&self, code: CloseCode) -> bool {
+        match (self.dialect.get(), code.advice()) {
+            // Its clients come back by themselves unless they are told not to.
+            (
+                DialectKind::SocketIo(_),
+                ReconnectAdvice::Stay | ReconnectAdvice::ReconnectWithFreshToken,
+            ) => {
+                self.outbox.push(frame::text(&spell_disconnect(ROOT)));
+            }
+            (DialectKind::SocketIo(_), ReconnectAdvice::Reconnect)
+            | (DialectKind::Native | DialectKind::Updates, _) => {}
+        }
         self.outbox.close(frame::close(Some(code.code()), code.reason()))
     }
 
     /// Ends the connection without waiting for anyone.
     pub fn cut(&self) {
         self.outbox.finish();
+        if let Some(session) = self.session.borrow().as_ref() {
+            session.cancel();
+        }
         if let Some(socket) = &self.socket {
             socket.cut();
         }
@@ -147,7 +248,7 @@ impl Connection {
 
     /// Its socket, to be cut when someone else still holds it.
     pub(super) fn socket(&self) -> Option<Weak<SocketHandle>> {
-        self.socket.as_ref().map(Rc::downgrade)
+        self.socket.as_ref().map(Arc::downgrade)
     }
 
     /// Takes note of a sign of life.

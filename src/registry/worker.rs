@@ -132,21 +132,27 @@ impl Worker {
     }
 
     /// Opens a connection and starts its clocks.
-    pub fn open(&self, dialect: DialectKind, socket: Option<Rc<SocketHandle>>) -> Rc<Connection> {
+    pub fn open(&self, dialect: DialectKind, socket: Option<Arc<SocketHandle>>) -> Rc<Connection> {
         let config = self.config();
-        let outbox = Rc::new(Outbox::new(config.limits.outbox_bytes_max));
+        let outbox = Arc::new(Outbox::new(config.limits.outbox_bytes_max));
         let mut opened = None;
         let id = self.0.places.borrow_mut().insert(|id| {
             let connection = Rc::new(Connection::new(id, dialect, outbox, socket));
             opened = Some(Rc::clone(&connection));
             connection
         });
-        self.due_in(config.ws.auth_timeout_ms, Check::Auth(id));
-        self.due_in(config.ws.ping_interval_ms, Check::Beat(id));
+        match dialect {
+            DialectKind::Native | DialectKind::Updates => {
+                self.due_in(config.ws.auth_timeout_ms, Check::Auth(id));
+                self.due_in(config.ws.ping_interval_ms, Check::Beat(id));
+            }
+            // Its session has clocks of its own.
+            DialectKind::SocketIo(_) => {}
+        }
         self.0.parts.metrics.connection_opened(dialect);
         // `insert` always calls what it is given.
         opened.unwrap_or_else(|| {
-            let outbox = Rc::new(Outbox::new(0));
+            let outbox = Arc::new(Outbox::new(0));
             Rc::new(Connection::new(id, dialect, outbox, None))
         })
     }
@@ -155,7 +161,7 @@ impl Worker {
     /// the grace.
     pub fn closed(&self, connection: &Rc<Connection>) {
         if self.0.places.borrow_mut().remove(connection.id).is_some() {
-            self.0.parts.metrics.connection_ended(connection.dialect);
+            self.0.parts.metrics.connection_ended(connection.dialect.get());
         }
         for note in connection.rooms.take() {
             self.0.parts.rooms.leave(&note, connection.id);
@@ -257,7 +263,8 @@ impl Worker {
         self.0.places.borrow().iter().cloned().collect()
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many connections there are.
+    pub fn connections_count(&self) -> usize {
         self.0.places.borrow().len()
     }
 

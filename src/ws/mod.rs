@@ -1,13 +1,14 @@
 //! One WebSocket, from handshake to close.
 
+pub(crate) mod admission;
 pub mod assembly;
 pub mod heartbeat;
 pub mod inbound;
-mod origin;
+pub(crate) mod origin;
 pub mod outbox;
 pub mod rate;
 mod session;
-mod upgrade;
+pub(crate) mod upgrade;
 
 use actix_web::{guard, web};
 

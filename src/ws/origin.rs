@@ -8,7 +8,7 @@ use actix_web::HttpRequest;
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The address of the client: the peer, or, while that is a trusted proxy, whom it names last.
-pub(super) fn client_address(request: &HttpRequest, trusted: &[IpAddr]) -> Option<IpAddr> {
+pub(crate) fn client_address(request: &HttpRequest, trusted: &[IpAddr]) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip().to_canonical();
     let named = request.headers().get_all(FORWARDED_FOR).filter_map(|value| value.to_str().ok());
     let named: Vec<&str> = named.flat_map(|list| list.split(',')).collect();

@@ -1,19 +1,20 @@
 //! The byte-bounded queue of framed bytes before one socket, and the response body that drains
 //! it.
 //!
-//! Lives on one worker thread. A reader that does not keep up costs its own connection, never
-//! memory: when the bound is passed, what waits is dropped and only a close frame is left.
+//! A reader that does not keep up costs its own connection, never memory: when the bound is
+//! passed, what waits is dropped and only a close frame is left. Filled on one worker thread; a
+//! Socket.IO session may be drained on another.
 //!
 //! A reader that does keep up is written to at once, past the body: that costs one system call
 //! and no turn of the connection's task. The first write that does not go through as a whole ends
 //! that for good, and the body drains what is left.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use actix_web::body::{BodySize, MessageBody};
@@ -58,7 +59,7 @@ struct Queue {
     state: State,
     waker: Option<Waker>,
     /// The socket itself, while nothing can be on its way to it through the body.
-    direct: Option<Rc<SocketHandle>>,
+    direct: Option<Arc<SocketHandle>>,
     /// Bytes that went through the body.
     given: usize,
 }
@@ -67,14 +68,14 @@ struct Queue {
 #[derive(Debug)]
 pub struct Outbox {
     bytes_max: usize,
-    queue: RefCell<Queue>,
+    queue: Mutex<Queue>,
 }
 
 impl Outbox {
     /// An empty outbox that holds at most `bytes_max` bytes, or one frame.
     pub fn new(bytes_max: usize) -> Self {
         let queue = Queue::default();
-        Self { bytes_max, queue: RefCell::new(queue) }
+        Self { bytes_max, queue: Mutex::new(queue) }
     }
 
     /// Queues a frame, or writes it at once.
@@ -86,7 +87,7 @@ impl Outbox {
 
     /// Queues a frame until the next [`Outbox::flush`], so that several are written as one.
     pub fn hold(&self, frame: Bytes) -> Pushed {
-        let mut queue = self.queue.borrow_mut();
+        let mut queue = self.queue();
         if queue.state != State::Open {
             return Pushed::Closed;
         }
@@ -104,7 +105,7 @@ impl Outbox {
 
     /// Writes what is held, or sees to it that the body drains it.
     pub fn flush(&self) {
-        let mut queue = self.queue.borrow_mut();
+        let mut queue = self.queue();
         queue.write();
         if queue.bytes > 0 || queue.state == State::Finished {
             queue.wake();
@@ -114,16 +115,16 @@ impl Outbox {
     /// Writes to `socket` from now on, if nothing can be on its way to it through the body. The
     /// peer has answered, so the head of the response is out; and what little went through the
     /// body before fits into any socket's buffer, so that none of it is left behind.
-    pub fn go_direct(&self, socket: &Rc<SocketHandle>) {
-        let mut queue = self.queue.borrow_mut();
+    pub fn go_direct(&self, socket: &Arc<SocketHandle>) {
+        let mut queue = self.queue();
         if queue.bytes == 0 && queue.given <= GIVEN_MAX && queue.state == State::Open {
-            queue.direct = Some(Rc::clone(socket));
+            queue.direct = Some(Arc::clone(socket));
         }
     }
 
     /// Queues a close frame, after which nothing is taken. Says whether it was the first.
     pub fn close(&self, frame: Bytes) -> bool {
-        let mut queue = self.queue.borrow_mut();
+        let mut queue = self.queue();
         if queue.state != State::Open {
             return false;
         }
@@ -136,28 +137,62 @@ impl Outbox {
 
     /// Ends the body once what is queued is drained.
     pub fn finish(&self) {
-        let mut queue = self.queue.borrow_mut();
+        let mut queue = self.queue();
         queue.state = State::Finished;
         queue.wake();
     }
 
     /// Whether nothing waits for the reader.
     pub fn is_empty(&self) -> bool {
-        self.queue.borrow().bytes == 0
+        self.queue().bytes == 0
     }
 
     /// Whether a close frame was queued, or the body is ending.
     pub fn is_closing(&self) -> bool {
-        self.queue.borrow().state != State::Open
+        self.queue().state != State::Open
     }
 
     /// How many bytes wait.
     pub fn bytes(&self) -> usize {
-        self.queue.borrow().bytes
+        self.queue().bytes
     }
 
-    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let mut queue = self.queue.borrow_mut();
+    /// How many bytes it holds at most.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Takes frames of at most `bytes_max` bytes, or one.
+    pub fn take(&self, bytes_max: usize) -> Vec<Bytes> {
+        let mut queue = self.queue();
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while let Some(frame) = &queue.first {
+            bytes += frame.len();
+            if bytes > bytes_max && !taken.is_empty() {
+                break;
+            }
+            taken.extend(queue.next());
+        }
+        taken
+    }
+
+    /// Waits until there is something to take, or the queue has ended.
+    pub async fn filled(&self) {
+        poll_fn(|cx| {
+            let mut queue = self.queue();
+            if queue.first.is_some() || queue.state == State::Finished {
+                return Poll::Ready(());
+            }
+            queue.wait(cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The next frame for the body; none once the queue has ended.
+    pub fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut queue = self.queue();
         if let Some(frame) = queue.next() {
             queue.given = queue.given.saturating_add(frame.len());
             return Poll::Ready(Some(frame));
@@ -165,15 +200,23 @@ impl Outbox {
         if queue.state == State::Finished {
             return Poll::Ready(None);
         }
-        match &mut queue.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => queue.waker = Some(cx.waker().clone()),
-        }
+        queue.wait(cx);
         Poll::Pending
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Queue {
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+    }
+
     fn add(&mut self, frame: Bytes) {
         self.bytes += frame.len();
         if self.first.is_none() {
@@ -241,9 +284,9 @@ impl Queue {
 #[derive(Debug)]
 pub struct OutboxBody {
     /// What it drains.
-    pub outbox: Rc<Outbox>,
+    pub outbox: Arc<Outbox>,
     /// The socket, if there is a second handle of it: closed at once when the body ends.
-    pub socket: Option<Rc<SocketHandle>>,
+    pub socket: Option<Arc<SocketHandle>>,
 }
 
 impl MessageBody for OutboxBody {
@@ -294,12 +337,12 @@ mod tests {
     }
 
     /// Both ends of a connection; ours does not block.
-    fn pair() -> (Rc<SocketHandle>, std::net::TcpStream) {
+    fn pair() -> (Arc<SocketHandle>, std::net::TcpStream) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (ours, _) = listener.accept().unwrap();
         ours.set_nonblocking(true).unwrap();
-        (Rc::new(SocketHandle::new(ours)), peer)
+        (Arc::new(SocketHandle::new(ours)), peer)
     }
 
     #[test]

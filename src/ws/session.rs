@@ -166,7 +166,7 @@ impl WsSession {
     }
 
     fn hear(&mut self, text: &ByteString, ctx: &mut Context<Self>) {
-        match self.connection.dialect.dialect().decode(text) {
+        match self.connection.dialect.get().dialect().decode(text) {
             Ok(command) => self.obey(command, Seal::None, ctx),
             Err(_) => self.refuse_counted(ClientError::InvalidFormat),
         }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::os::fd::AsFd;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use actix::{Actor, AsyncContext};
 use actix_http::ws::{HandshakeError, verify_handshake};
@@ -38,7 +38,7 @@ pub fn on_connect(io: &dyn Any, extensions: &mut actix_web::dev::Extensions) {
     }
     match stream.as_fd().try_clone_to_owned() {
         Ok(duplicate) => {
-            extensions.insert(Rc::new(SocketHandle::new(duplicate.into())));
+            extensions.insert(Arc::new(SocketHandle::new(duplicate.into())));
         }
         Err(error) => log::warn!("a socket has no second handle: {error}"),
     }
@@ -89,11 +89,11 @@ async fn upgrade(
             .insert_header((RETRY_AFTER, retry_after))
             .body("too many failed authentications from this address"));
     }
-    let socket = request.conn_data::<Rc<SocketHandle>>().cloned();
+    let socket = request.conn_data::<Arc<SocketHandle>>().cloned();
     let connection = worker.open(dialect, socket.clone());
-    let outbox = Rc::clone(&connection.outbox);
+    let outbox = Arc::clone(&connection.outbox);
     let token = match dialect {
-        DialectKind::Native => token(&request),
+        DialectKind::Native | DialectKind::SocketIo(_) => token(&request),
         DialectKind::Updates => token(&request).or_else(|| in_query(&request, "token")),
     };
     let token = UpgradeToken { token, session: session(&request) };
@@ -107,7 +107,7 @@ async fn upgrade(
 
 /// Refuses what is no handshake of RFC 6455; actix-web-actors alone takes older versions, any key,
 /// HTTP/1.0, and a body before the frames.
-fn verify(request: &HttpRequest) -> Result<(), HandshakeError> {
+pub(crate) fn verify(request: &HttpRequest) -> Result<(), HandshakeError> {
     if request.version() < Version::HTTP_11 {
         return Err(HandshakeError::NoWebsocketUpgrade);
     }

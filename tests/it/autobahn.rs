@@ -5,7 +5,7 @@
 
 use std::net::TcpListener;
 use std::process::Command;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -28,14 +28,14 @@ const PASSED: &[&str] = &["OK", "NON-STRICT", "INFORMATIONAL"];
 
 async fn upgrade(request: HttpRequest, payload: web::Payload) -> actix_web::Result<HttpResponse> {
     let mut response = actix_web_actors::ws::handshake(&request)?;
-    let outbox = Rc::new(Outbox::new(MESSAGE_MAX));
-    let socket = request.conn_data::<Rc<SocketHandle>>().cloned();
-    actix_web::rt::spawn(echo(Inbound::new(payload, MESSAGE_MAX), Rc::clone(&outbox)));
+    let outbox = Arc::new(Outbox::new(MESSAGE_MAX));
+    let socket = request.conn_data::<Arc<SocketHandle>>().cloned();
+    actix_web::rt::spawn(echo(Inbound::new(payload, MESSAGE_MAX), Arc::clone(&outbox)));
     Ok(response.body(OutboxBody { outbox, socket }))
 }
 
 /// Says again what it hears, until either side ends the connection.
-async fn echo(mut inbound: Inbound, outbox: Rc<Outbox>) {
+async fn echo(mut inbound: Inbound, outbox: Arc<Outbox>) {
     let limits = MessageLimits { soft_max: MESSAGE_MAX, hard_max: MESSAGE_MAX };
     let mut assembly = Assembly::default();
     while let Some(frame) = inbound.next().await {

@@ -240,6 +240,7 @@ fn settle(session: &mut Session, ack: &Ack, last_seq: Seq) -> Vec<InFlight> {
         Ack::Events(events) => {
             events.iter().filter_map(|event| session.window.ack(*event)).collect()
         }
+        Ack::At(seq) => session.window.settle(*seq).into_iter().collect(),
         Ack::UpTo(seq) => session.window.ack_up_to((*seq).min(last_seq)),
     }
 }

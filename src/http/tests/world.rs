@@ -44,7 +44,7 @@ impl TokenVerifier for Tokens {
             _ => return ready(Err(AuthError::Invalid)).boxed(),
         };
         let user = UserId::new(token).unwrap();
-        ready(Ok(Identity { user, scopes, accounts, expires_at: None })).boxed()
+        ready(Ok(Identity { user, scopes, accounts, session: None, expires_at: None })).boxed()
     }
 }
 

@@ -34,7 +34,7 @@ impl WsSession {
                 Standing::Reliable(session) => Some(session.clone()),
                 Standing::Stranger | Standing::Plain => None,
             },
-            dialect: self.connection.dialect,
+            dialect: self.connection.dialect.get(),
         };
         if self.connected.as_deref() == Some(&connected) {
             // It only renewed its token.

@@ -44,7 +44,7 @@ impl WsSession {
             return;
         }
         let is_good = self.standing == Standing::Stranger || self.is_genuine(frame);
-        match self.connection.dialect.dialect().decode(&frame.payload) {
+        match self.connection.dialect.get().dialect().decode(&frame.payload) {
             Ok(command @ Command::Auth(_)) => self.obey(command, Seal::Good, ctx),
             Ok(_) | Err(_) if !is_good => self.refuse_counted(ClientError::BadSignature),
             Ok(command) => self.obey(command, Seal::Good, ctx),

@@ -206,6 +206,7 @@ impl World {
         let settled = self.settled.entry(session.clone()).or_default();
         let log = &self.store.logs[&self.users[self.clients[index].user]];
         match ack {
+            Ack::At(seq) => settled.extend(sent.get(&seq.0)),
             Ack::UpTo(up_to) => settled.extend(sent.range(..=up_to.0)),
             Ack::Events(events) => {
                 // By the log: an event may be acked before its publisher is answered.

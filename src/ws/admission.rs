@@ -1,0 +1,81 @@
+//! From a token to a tenant: what every kind of connection asks before it is attached.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::auth::{AuthError, Identity};
+use crate::clock;
+use crate::config::OnExpiry;
+use crate::delivery::messages::{Attach, Attached};
+use crate::dialect::DialectKind;
+use crate::protocol::{Accounts, AuthRefusal};
+use crate::registry::Worker;
+
+/// How long attaching may take before the client is told to try again.
+const ATTACH_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Why a token does not let in.
+pub(crate) enum NotAdmitted {
+    /// It is not good, or the host says no.
+    Refused(AuthRefusal),
+    /// Nobody can tell now.
+    Unavailable,
+}
+
+/// Says who a token speaks for, and whether the host lets them in.
+pub(crate) async fn verify(worker: &Worker, token: &str) -> Result<Identity, NotAdmitted> {
+    let parts = worker.parts();
+    let identity = match parts.verifier.verify(token, clock::wall()).await {
+        Ok(identity) => identity,
+        Err(AuthError::Expired) => return Err(NotAdmitted::Refused(AuthRefusal::Expired)),
+        Err(AuthError::Invalid) => return Err(NotAdmitted::Refused(AuthRefusal::Failed)),
+        Err(AuthError::KeysUnavailable) => {
+            log::warn!("a token could not be checked: its keys are not available");
+            return Err(NotAdmitted::Unavailable);
+        }
+    };
+    if !parts.authorize.connect(&identity).await {
+        log::info!("the host refused a connection of {:?}", identity.user);
+        return Err(NotAdmitted::Refused(AuthRefusal::Failed));
+    }
+    Ok(identity)
+}
+
+/// Attaches a connection; `attached` is the other end of `attach.reply`.
+pub(crate) async fn attach_to(
+    worker: &Worker,
+    attach: Attach,
+    attached: oneshot::Receiver<Attached>,
+) -> Attached {
+    let port = worker.parts().deliveries.of(&attach.user);
+    if port.attach.send(attach).await.is_err() {
+        return Attached::Unavailable;
+    }
+    match tokio::time::timeout(ATTACH_WAIT_MAX, attached).await {
+        Ok(Ok(attached)) => attached,
+        Ok(Err(_)) | Err(_) => Attached::Unavailable,
+    }
+}
+
+/// What a token is limited to.
+pub(crate) fn accounts(identity: &Identity, dialect: DialectKind) -> Accounts {
+    Accounts::new(identity.accounts.as_deref())
+        .or_default(dialect.account_default())
+        .of_session(identity.session.as_deref())
+}
+
+/// When the token, or the age of a connection, ends it.
+pub(crate) fn ends_at(worker: &Worker, identity: &Identity) -> Instant {
+    let settings = &worker.config().auth;
+    let now = clock::now();
+    let ends_at = now + Duration::from_secs(settings.connection_max_age_s);
+    match (settings.on_expiry, identity.expires_at) {
+        (OnExpiry::Close, Some(expires_at)) => {
+            let left_ms = expires_at.0.saturating_sub(clock::wall().0).max(0).unsigned_abs();
+            let left = Duration::from_millis(left_ms) + Duration::from_secs(settings.leeway_s);
+            ends_at.min(now + left)
+        }
+        (OnExpiry::Close | OnExpiry::Keep, _) => ends_at,
+    }
+}
