@@ -29,6 +29,7 @@ use crate::persistence::PersistenceHandle;
 use crate::protocol::{NewEvent, UserId};
 use crate::registry::messages::Drain;
 use crate::registry::{Rooms, Worker, WorkerParts};
+use crate::socketio::{self, SocketIoState};
 use crate::webhooks::Webhooks;
 use crate::ws;
 
@@ -59,6 +60,7 @@ struct Inner {
     nonces: Arc<Nonces>,
     failures: Arc<Failures>,
     extensions: Extensions,
+    socketio: SocketIoState,
 }
 
 impl std::fmt::Debug for Hub {
@@ -74,7 +76,8 @@ impl Hub {
     }
 
     /// Everything the hub serves, for [`actix_web::App::configure`]: `/ws` (also as an upgrade
-    /// of the scope's root), `/updates`, `/client` (the JavaScript client), `/api/v1`, `/healthz`, `/readyz` and `/metrics`. Call it in the
+    /// of the scope's root), `/updates`, the paths of Socket.IO, `/client` (the JavaScript
+    /// client), `/api/v1`, `/healthz`, `/readyz` and `/metrics`. Call it in the
     /// application factory, so that each worker gets its own SessionRegistry.
     pub fn routes(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
         let hub = self.clone();
@@ -83,6 +86,7 @@ impl Hub {
             http::configure(&hub.0.http, services);
             pages::configure(services);
             ws::configure(&worker, services);
+            socketio::configure(&worker, &hub.0.socketio, services);
         }
     }
 

@@ -11,6 +11,8 @@ pub mod backoff;
 pub mod clock;
 pub mod commands;
 pub mod config;
+#[doc(hidden)]
+pub mod conformance;
 pub mod delivery;
 pub mod dialect;
 pub mod extension;
@@ -24,6 +26,7 @@ pub mod persistence;
 pub mod protocol;
 pub mod registry;
 pub mod server;
+pub mod socketio;
 pub mod webhooks;
 pub mod ws;
 
@@ -32,4 +35,5 @@ pub use self::config::Config;
 pub use self::delivery::messages::{PublishError, Receipt};
 pub use self::hub::{Hub, HubBuilder, HubError};
 pub use self::protocol::{EventId, HubEvent, NewEvent, Seq, SessionId, UserId};
+pub use self::socketio::{IoArgs, IoError, IoHandlers, IoNamespace, IoSocket};
 pub use self::ws::on_connect;

@@ -9,7 +9,8 @@ use actix_web::{App, HttpServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
-use crate::hub::{Hub, HubError};
+use crate::conformance;
+use crate::hub::{Hub, HubBuilder, HubError};
 use crate::pages::Demo;
 use crate::ws;
 
@@ -36,19 +37,39 @@ pub enum ServeError {
     Server(#[from] io::Error),
 }
 
+/// Runs the hub that the test suites of Socket.IO are run against.
+///
+/// # Errors
+/// As [`run`].
+#[doc(hidden)]
+pub async fn run_conformance(mut config: Config) -> Result<(), ServeError> {
+    let folder = std::env::temp_dir().join(format!("staffetta-conformance-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    conformance::configure(&mut config, &folder);
+    let builder = Hub::builder().config(config.clone()).socketio(conformance::handlers);
+    let served = serve(builder, config).await;
+    // What is left there is for the system to clear.
+    let _ = std::fs::remove_dir_all(folder);
+    served
+}
+
 /// Runs the hub until SIGTERM or SIGINT, then tells every connection to come back later and
 /// ends within five seconds.
 ///
 /// # Errors
 /// When the hub cannot start or its address cannot be had.
 pub async fn run(config: Config, api_key: Option<String>) -> Result<(), ServeError> {
-    let listen = config.server.listen;
-    let workers = config.server.workers_or_cores();
-    let connections_max = config.server.connections_max;
     let mut builder = Hub::builder().config(config.clone());
     if let Some(key) = api_key {
         builder = builder.api_key(key);
     }
+    serve(builder, config).await
+}
+
+async fn serve(builder: HubBuilder, config: Config) -> Result<(), ServeError> {
+    let listen = config.server.listen;
+    let workers = config.server.workers_or_cores();
+    let connections_max = config.server.connections_max;
     raise_open_files();
     let hub = builder.start().await?;
     let mounted = hub.clone();

@@ -34,6 +34,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/registry/", &["diesel::", "jsonwebtoken", "actix_web_actors"]),
     ("src/ws/", &["diesel::", "jsonwebtoken"]),
     ("src/webhooks/", &["diesel::", "jsonwebtoken", "actix_web", "::actor"]),
+    ("src/socketio/", &["diesel::", "jsonwebtoken", "::actor"]),
+    ("src/socketio/beats.rs", PURE),
     ("src/http/", &["diesel::", "jsonwebtoken", "actix_web_actors", "::actor"]),
     ("src/auth/", &["diesel::", "actix_web_actors"]),
     ("src/config/", &["diesel::", "actix_web_actors", "jsonwebtoken", "std::env"]),

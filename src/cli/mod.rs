@@ -58,7 +58,11 @@ struct SettingsArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Starts the hub (the default).
-    Serve,
+    Serve {
+        /// Serves what the test suites of Engine.IO and Socket.IO expect, on a fresh database.
+        #[arg(long, hide = true)]
+        conformance: bool,
+    },
     /// Prints a token signed with the hub's own secret.
     Token(token::TokenArgs),
     /// Publishes an event over HTTP and prints the hub's answer.
@@ -80,8 +84,11 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
     install_provider();
     let settings = args.settings.load()?;
     let config = &settings.config;
-    match args.command.unwrap_or(Command::Serve) {
-        Command::Serve => {
+    match args.command.unwrap_or(Command::Serve { conformance: false }) {
+        Command::Serve { conformance: true } => {
+            Ok(actix_web::rt::System::new().block_on(server::run_conformance(settings.config))?)
+        }
+        Command::Serve { conformance: false } => {
             let api_key = std::env::var("STAFFETTA_API_KEY").ok().filter(|key| !key.is_empty());
             actix_web::rt::System::new().block_on(server::run(settings.config, api_key))?;
             Ok(())

@@ -15,11 +15,13 @@ use super::{Config, validate};
 const NO_SETTINGS: [&str; 3] = ["STAFFETTA_API_KEY", "STAFFETTA_CONFIG", "STAFFETTA_LOG"];
 
 /// Settings that have no default, and so do not show in the defaults: each is a text.
-const WITHOUT_DEFAULT: [(&str, &str); 8] = [
+const WITHOUT_DEFAULT: [(&str, &str); 10] = [
     ("auth", "jwks_file"),
     ("auth", "jwks_url"),
     ("auth", "issuer"),
     ("auth", "audience"),
+    ("socketio", "reject"),
+    ("socketio", "server_version"),
     ("webhooks", "commands_url"),
     ("webhooks", "events_url"),
     ("webhooks", "secret"),

@@ -10,6 +10,7 @@ mod limits;
 mod load;
 mod notes;
 mod server;
+mod socketio;
 mod validate;
 mod webhooks;
 
@@ -22,6 +23,7 @@ pub use self::limits::{LimitsConfig, WsConfig};
 pub use self::load::{ConfigError, Origin, Settings, Sources};
 pub use self::notes::NotesConfig;
 pub use self::server::{DatabaseConfig, PublishConfig, ServerConfig, Synchronous};
+pub use self::socketio::{Reject, SocketioConfig, SocketioPath};
 pub use self::webhooks::WebhooksConfig;
 
 /// The whole configuration.
@@ -42,6 +44,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// One WebSocket.
     pub ws: WsConfig,
+    /// Where Socket.IO is served, to whom, and its clocks.
+    pub socketio: SocketioConfig,
     /// What a publisher may send.
     pub publish: PublishConfig,
     /// What a note may hold and how clients write it.

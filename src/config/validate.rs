@@ -44,6 +44,10 @@ pub(super) fn problems(
         let origin = given("webhooks", key);
         problems.push(format!("webhooks.{key}{origin}: {problem}"));
     }
+    for (key, problem) in config.socketio.problems() {
+        let origin = given("socketio", key);
+        problems.push(format!("socketio.{key}{origin}: {problem}"));
+    }
     for (index, key) in config.auth.keys.iter().enumerate() {
         problems.extend(key_problem(key).map(|p| format!("auth.keys[{index}]: {p}")));
     }
@@ -60,16 +64,17 @@ pub(super) fn problems(
     problems
 }
 
+const YEAR_S: u64 = 366 * 86_400;
+const DAY_MS: u64 = 86_400_000;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
 type Bound = (&'static str, &'static str, u64, u64, u64);
 
 /// Section, key, value, least, most.
 fn bounds(config: &Config) -> Vec<Bound> {
-    const YEAR_S: u64 = 366 * 86_400;
-    const DAY_MS: u64 = 86_400_000;
-    const MIB: u64 = 1 << 20;
-    const GIB: u64 = 1 << 30;
     let Config { server, database, auth, delivery, retention, limits, ws, publish, .. } = config;
-    let Config { notes, webhooks, .. } = config;
+    let Config { notes, socketio, webhooks, .. } = config;
     vec![
         ("server", "workers", server.workers as u64, 0, 1_024),
         ("server", "connections_max", server.connections_max as u64, 1, 10_000_000),
@@ -119,6 +124,9 @@ fn bounds(config: &Config) -> Vec<Bound> {
         ("ws", "ping_interval_ms", ws.ping_interval_ms, 10, DAY_MS),
         ("ws", "pings_unanswered_max", u64::from(ws.pings_unanswered_max), 1, 1_000),
         ("ws", "close_grace_ms", ws.close_grace_ms, 10, 600_000),
+        ("socketio", "ping_interval_ms", socketio.ping_interval_ms, 10, DAY_MS),
+        ("socketio", "ping_timeout_ms", socketio.ping_timeout_ms, 10, DAY_MS),
+        ("socketio", "max_payload", socketio.max_payload as u64, 1_024, GIB),
         ("publish", "data_bytes_max", publish.data_bytes_max as u64, 1, GIB),
         ("publish", "batch_events_max", publish.batch_events_max as u64, 1, 100_000),
         ("publish", "wait_ms_max", publish.wait_ms_max, 1, 3_600_000),

@@ -25,6 +25,7 @@ use crate::persistence::messages::PersistencePort;
 use crate::persistence::{Persistence, StoreSetupError, StoredNotes};
 use crate::protocol::HubEvent;
 use crate::registry::Rooms;
+use crate::socketio::{IoHandlers, SocketIoState};
 use crate::webhooks::EventListener;
 
 /// Why the hub did not start.
@@ -52,6 +53,7 @@ pub struct HubBuilder {
     notes: Option<Arc<dyn NoteStore>>,
     on_event: Option<EventListener>,
     extensions: Vec<Arc<dyn Extension>>,
+    socketio: IoHandlers,
 }
 
 impl HubBuilder {
@@ -102,6 +104,13 @@ impl HubBuilder {
     #[must_use]
     pub fn extension(mut self, extension: impl Extension) -> Self {
         self.extensions.push(Arc::new(extension));
+        self
+    }
+
+    /// With what the host does with what Socket.IO clients say.
+    #[must_use]
+    pub fn socketio(mut self, describe: impl FnOnce(IoHandlers) -> IoHandlers) -> Self {
+        self.socketio = describe(self.socketio);
         self
     }
 
@@ -161,6 +170,8 @@ impl HubBuilder {
             metrics: metrics.clone(),
             webhooks: webhooks.clone(),
         });
+        let socketio =
+            SocketIoState::new(Arc::clone(&config), self.socketio, persistence.port().clone());
         Ok(Hub(Arc::new(Inner {
             config,
             verifier,
@@ -181,6 +192,7 @@ impl HubBuilder {
             nonces: Arc::default(),
             failures,
             extensions,
+            socketio,
         })))
     }
 }
