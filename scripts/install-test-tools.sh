@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Installs what the tests need, where it is missing: from Debian, and the JavaScript client's tools
-# by npm, as its lockfile says.
+# Installs what the tests need, where it is missing: from Debian, and the tools of the tests in
+# JavaScript by npm, as the lockfiles say.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 install_javascript_tools() {
     scripts/has-node.sh || return 0
-    if [ clients/js/package-lock.json -nt clients/js/node_modules/.package-lock.json ]; then
-        (cd clients/js && npm ci --no-audit --no-fund --loglevel=error)
-    fi
+    local folder
+    for folder in clients/js tests/js; do
+        if [ "$folder/package-lock.json" -nt "$folder/node_modules/.package-lock.json" ]; then
+            (cd "$folder" && npm ci --no-audit --no-fund --loglevel=error)
+        fi
+    done
 }
 
 missing=()

@@ -35,6 +35,7 @@ mod notes_told;
 mod offline;
 mod operations;
 mod publish;
+mod socketio;
 mod updates;
 mod webhooks;
 mod wire;
