@@ -11,6 +11,7 @@ use super::session::Session;
 use crate::auth::Identity;
 use crate::clock;
 use crate::dialect::socketio::packet::{ROOT, spell_connect};
+use crate::dialect::socketio::parse_offset;
 use crate::dialect::{EventFrames, frame};
 use crate::persistence::messages::ReadPage;
 use crate::protocol::{Event, Seq};
@@ -61,7 +62,7 @@ impl Session {
     /// What came after `offset`; none when the log no longer tells, or there is more of it than
     /// an outbox holds.
     async fn missed(&self, identity: &Identity, offset: &str) -> Option<Vec<Event>> {
-        let mut after = Seq(offset.parse().ok().filter(|seq| *seq >= 0)?);
+        let mut after = parse_offset(offset)?;
         let accounts = accounts(identity, self.connection.dialect.get())
             .of_session(identity.session.as_deref());
         let mut missed = Vec::new();

@@ -246,7 +246,8 @@ impl Session {
                 self.event(namespace, &name, IoArgs::received(args, attachments), id).await
             }
             Body::Ack { id, args } => {
-                if !self.handle.acked(id, IoArgs::received(args, attachments)) {
+                let is_handlers = self.handle.acked(id, IoArgs::received(args, attachments));
+                if !is_handlers && namespace == ROOT {
                     self.ack(id);
                 }
                 Ok(())

@@ -115,18 +115,18 @@ fn a_client_that_recovers_is_sent_what_it_missed() {
         let joined = client.next().await;
         let pid = serde_json::from_str::<Value>(&joined[2..]).unwrap()["pid"].clone();
         hub.publish("alice", "added", json!(1)).await;
-        assert_eq!(client.next().await, r#"42["added",1,"1"]"#);
+        assert_eq!(client.next().await, r#"42["added",1,"seq-1"]"#);
         drop(client);
         let hub = hub.restart(Stop::Drop).await;
         hub.publish("alice", "added", json!(2)).await;
         let mut client = Client::open(&hub, PATH, &[]).await;
         let token = hub.token("alice");
-        client.send(&format!("40{}", json!({"token": token, "pid": pid, "offset": "1"}))).await;
+        client.send(&format!("40{}", json!({"token": token, "pid": pid, "offset": "seq-1"}))).await;
         let joined = client.next().await;
         assert_eq!(serde_json::from_str::<Value>(&joined[2..]).unwrap()["pid"], pid);
-        assert_eq!(client.next().await, r#"42["added",2,"2"]"#);
+        assert_eq!(client.next().await, r#"42["added",2,"seq-2"]"#);
         hub.publish("alice", "added", json!(3)).await;
-        assert_eq!(client.next().await, r#"42["added",3,"3"]"#);
+        assert_eq!(client.next().await, r#"42["added",3,"seq-3"]"#);
     });
 }
 

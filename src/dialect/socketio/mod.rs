@@ -16,7 +16,21 @@ use serde_json::value::RawValue;
 
 use self::packet::{ROOT, spell_event};
 use super::{DecodeError, Dialect};
-use crate::protocol::{Command, Event, Push};
+use crate::protocol::{Command, Event, Push, Seq};
+
+/// What the `seq` in an offset comes after, so that no argument of anyone's is taken for one.
+const OFFSET: &str = "seq-";
+
+/// Where recovery goes on from, as an event carries it.
+pub fn spell_offset(seq: Seq) -> String {
+    format!("{OFFSET}{seq}")
+}
+
+/// The place an offset names; none when it is none of ours.
+pub fn parse_offset(offset: &str) -> Option<Seq> {
+    let seq = offset.strip_prefix(OFFSET)?.parse().ok()?;
+    (seq >= 0).then_some(Seq(seq))
+}
 
 /// What is said of an event beside its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +88,7 @@ impl Dialect for SocketIo {
                 let args = args.trim();
                 let inner = args.strip_suffix(']').unwrap_or(args).trim_end();
                 let comma = if inner == "[" { "" } else { "," };
-                let args = format!("{inner}{comma}\"{seq}\"]");
+                let args = format!("{inner}{comma}\"{}\"]", spell_offset(seq));
                 spell_event(ROOT, &content.kind, &args, None, 0)
             }
             (Marking::Bare, _) | (Marking::Acked | Marking::Offset, None) => {

@@ -48,8 +48,8 @@ fn a_session_that_acks_gets_an_id_and_one_that_recovers_an_offset() {
     let acked = |event| SocketIo(Marking::Acked).encode_event(&event);
     assert_eq!(acked(event(None, Some(r#""a""#))), r#"427["on_asset_delete","a"]"#);
     let offset = |event| SocketIo(Marking::Offset).encode_event(&event);
-    assert_eq!(offset(event(None, Some(r#"["a"]"#))), r#"42["on_asset_delete",["a"],"7"]"#);
-    assert_eq!(offset(event(None, None)), r#"42["on_asset_delete","7"]"#);
+    assert_eq!(offset(event(None, Some(r#"["a"]"#))), r#"42["on_asset_delete",["a"],"seq-7"]"#);
+    assert_eq!(offset(event(None, None)), r#"42["on_asset_delete","seq-7"]"#);
     let content = event(None, None).content;
     assert_eq!(acked(Event::ephemeral(content)), r#"42["on_asset_delete"]"#);
 }
