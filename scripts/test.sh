@@ -21,9 +21,11 @@ if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
     echo "the tests did not run to their end (exit $status)"
 fi
 
-# Runs the tests of a folder in Node, and adds what they count: "# pass 12", once each at the end.
+# Runs the tests of a folder, those named by a pattern, in Node, and adds what they count:
+# "# pass 12", once each at the end.
 in_node() {
-    (cd "$1" && shift && node --test --test-concurrency=1 --test-reporter=tap "$@") 2>&1 | tee "$log"
+    # shellcheck disable=SC2086 # a pattern of the folder's
+    (cd "$1" && node --test --test-concurrency=1 --test-reporter=tap $2) 2>&1 | tee "$log"
     local js_status=${PIPESTATUS[0]} js_passed js_failed js_skipped
     read -r js_passed js_failed js_skipped < <(
         awk '/^# pass [0-9]+$/ { p = $3 } /^# (fail|cancelled) [0-9]+$/ { f += $3 }
@@ -38,8 +40,8 @@ in_node() {
 
 # The hub just built, with its own client and with the real one of Socket.IO, in Node and Chromium.
 if scripts/has-node.sh; then
-    in_node clients/js test/*.test.js test/hub/*.test.js test/browser/*.test.js
-    in_node tests/js
+    in_node clients/js 'test/*.test.js test/hub/*.test.js test/browser/*.test.js'
+    in_node tests/js '*.test.js'
 else
     echo "left out: the tests in JavaScript need Node 20 or newer"
     skipped=$((skipped + 1))
