@@ -39,7 +39,7 @@ pub(super) struct BroadcastBody {
             description = "Recognises a repetition, in place of `event_id`"),
     ),
     request_body(content = EventBody,
-        example = json!({"type": "on_new_release", "data": {"version": "2.0"}})),
+        example = json!({"type": "maintenance", "data": {"at": "02:00"}})),
     responses(
         (status = 202, description = "Durable", body = BroadcastBody),
         (status = 409, description = "`conflict`: the name or key was used for another event",
