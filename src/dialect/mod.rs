@@ -141,10 +141,9 @@ impl EventFrames {
 
     /// The event as one framed WebSocket text message in this dialect.
     #[expect(clippy::indexing_slicing, reason = "index() is below COUNT")]
-    pub fn framed(&self, kind: DialectKind) -> Bytes {
+    pub fn framed(&self, kind: DialectKind) -> &Bytes {
         self.frames[kind.index()]
             .get_or_init(|| frame::text(&kind.dialect().encode_event(&self.event)))
-            .clone()
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::checks::Check;
-use super::connection::Connection;
+use super::connection::{Connection, Write};
 use super::messages::{Drain, Order, Orders, RoomFrame, SendKind};
 use super::worker::Worker;
 use crate::clock;
@@ -65,11 +65,13 @@ impl SessionRegistry {
             if room.is_some_and(|room| !connection.is_in(room)) {
                 continue;
             }
-            let pushed = connection.hand(frames);
-            match &mut held {
-                Some(held) => held.push(Rc::clone(connection)),
-                None => connection.outbox.flush(),
-            }
+            let pushed = match &mut held {
+                Some(held) => {
+                    held.push(Rc::clone(connection));
+                    connection.hand(frames, Write::AtFlush)
+                }
+                None => connection.hand(frames, Write::Now),
+            };
             if pushed == Pushed::Overflow {
                 slow.push(Rc::clone(connection));
             }

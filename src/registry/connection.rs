@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, Write as _};
 use std::net::Shutdown;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -94,6 +94,15 @@ pub struct Connection {
     was_heard: Cell<bool>,
 }
 
+/// When what is handed to a connection is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// At once.
+    Now,
+    /// With the next flush of its outbox.
+    AtFlush,
+}
+
 /// What goes out first, and who waits for that.
 #[derive(Debug)]
 struct Prelude {
@@ -181,12 +190,15 @@ impl Connection {
         is_said
     }
 
-    /// Queues an event until the next flush of the outbox, or keeps it while what came before it
-    /// is not sent.
-    pub fn hand(&self, frames: &Arc<EventFrames>) -> Pushed {
+    /// Sends an event, or keeps it while what came before it is not sent.
+    pub fn hand(&self, frames: &Arc<EventFrames>, write: Write) -> Pushed {
         let mut kept = self.kept.borrow_mut();
         let Some(kept) = kept.as_mut() else {
-            return self.outbox.hold(frames.framed(self.dialect.get()));
+            let frame = frames.framed(self.dialect.get());
+            return match write {
+                Write::Now => self.outbox.push_shared(frame),
+                Write::AtFlush => self.outbox.hold(frame.clone()),
+            };
         };
         kept.bytes += frames.event().content.bytes();
         if kept.bytes > self.outbox.bytes_max() {

@@ -54,7 +54,7 @@ impl Session {
         }
         for kept in self.connection.release() {
             if is_new(&kept, last) {
-                self.handle.push(kept.framed(dialect));
+                self.handle.push(kept.framed(dialect).clone());
             }
         }
     }

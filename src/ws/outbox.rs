@@ -80,7 +80,24 @@ impl Outbox {
 
     /// Queues a frame, or writes it at once.
     pub fn push(&self, frame: Bytes) -> Pushed {
-        let pushed = self.hold(frame);
+        self.push_shared(&frame)
+    }
+
+    /// As [`Outbox::push`], for a frame that many get: not even counted again if it goes through
+    /// at once.
+    pub fn push_shared(&self, frame: &Bytes) -> Pushed {
+        let mut queue = self.queue();
+        if let (State::Open, 0, Some(socket)) = (queue.state, queue.bytes, &queue.direct) {
+            let written = socket.write(&[IoSlice::new(frame)]).unwrap_or(0);
+            if written < frame.len() {
+                queue.direct = None;
+                queue.add(frame.slice(written..));
+                queue.wake();
+            }
+            return Pushed::Queued;
+        }
+        drop(queue);
+        let pushed = self.hold(frame.clone());
         self.flush();
         pushed
     }
