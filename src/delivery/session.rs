@@ -1,5 +1,6 @@
 //! One session in memory: its window, its connection, and what its next `auth_ok` must say.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::messages::SessionStatus;
@@ -50,6 +51,8 @@ pub(super) struct Session {
     pub(super) seen_at: Timestamp,
     /// When it last acked.
     pub(super) acked_at: Option<Timestamp>,
+    /// The accounts its events were picked for; none: all.
+    accounts: Option<Arc<[Box<str>]>>,
 }
 
 impl Session {
@@ -68,6 +71,7 @@ impl Session {
             created_at: record.created_at,
             seen_at: record.seen_at,
             acked_at: record.acked_at,
+            accounts: record.accounts,
         }
     }
 
@@ -81,7 +85,17 @@ impl Session {
             created_at: self.created_at,
             seen_at: self.seen_at,
             acked_at: self.acked_at,
+            accounts: self.accounts.clone(),
         }
+    }
+
+    /// Picks events for these accounts from now on. Says whether that is a change, and whether
+    /// events it was not sent so far may now be for it.
+    pub(super) fn pick_for(&mut self, accounts: &Accounts) -> (bool, bool) {
+        let is_changed = self.accounts.as_ref() != accounts.listed();
+        let is_wider = !accounts.are_among(self.accounts.as_ref());
+        self.accounts = accounts.listed().cloned();
+        (is_changed, is_wider)
     }
 
     /// How many places of a log that ends at `last` it has not settled. An upper bound: some may

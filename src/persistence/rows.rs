@@ -181,6 +181,7 @@ pub(super) struct SessionRow {
     created_at: i64,
     seen_at: i64,
     acked_at: Option<i64>,
+    accounts: Option<String>,
 }
 
 impl SessionRow {
@@ -194,6 +195,10 @@ impl SessionRow {
             created_at: record.created_at.0,
             seen_at: record.seen_at.0,
             acked_at: record.acked_at.map(|at| at.0),
+            accounts: record
+                .accounts
+                .as_deref()
+                .map(|listed| serde_json::json!(listed).to_string()),
         }
     }
 
@@ -206,6 +211,10 @@ impl SessionRow {
             created_at: Timestamp(self.created_at),
             seen_at: Timestamp(self.seen_at),
             acked_at: self.acked_at.map(Timestamp),
+            accounts: match self.accounts {
+                Some(listed) => Some(serde_json::from_str(&listed).ok()?),
+                None => None,
+            },
         })
     }
 }

@@ -38,6 +38,7 @@ diesel::table! {
         created_at -> BigInt,
         seen_at -> BigInt,
         acked_at -> Nullable<BigInt>,
+        accounts -> Nullable<Text>,
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn save(
             sessions::need_full_sync.eq(excluded(sessions::need_full_sync)),
             sessions::seen_at.eq(excluded(sessions::seen_at)),
             sessions::acked_at.eq(excluded(sessions::acked_at)),
+            sessions::accounts.eq(excluded(sessions::accounts)),
         ));
     let is_theirs = sessions::user_id.eq(excluded(sessions::user_id));
     let upsert = diesel::query_dsl::methods::FilterDsl::filter(upsert, is_theirs);

@@ -284,6 +284,7 @@ fn record(session: &str, floor: i64) -> SessionRecord {
         created_at: Timestamp(1),
         seen_at: Timestamp(2),
         acked_at: None,
+        accounts: Some(["personal".into()].into()),
     }
 }
 

@@ -76,6 +76,20 @@ impl Accounts {
         self.session.as_deref() == Some(session)
     }
 
+    /// The accounts themselves; none: all.
+    pub fn listed(&self) -> Option<&Arc<[Box<str>]>> {
+        self.listed.as_ref()
+    }
+
+    /// Whether each of them is among `known`.
+    pub fn are_among(&self, known: Option<&Arc<[Box<str>]>>) -> bool {
+        match (self.listed.as_deref(), known) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(listed), Some(known)) => listed.iter().all(|account| known.contains(account)),
+        }
+    }
+
     /// Whether `account` is one of them.
     pub fn list(&self, account: Option<&str>) -> bool {
         match (&self.listed, account.or(self.default)) {
@@ -94,6 +108,18 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_token_lists_is_among_what_it_listed_before_or_not() {
+        let list = |names: &[&str]| {
+            Accounts::new(Some(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()))
+        };
+        let both = list(&["personal", "business"]);
+        assert!(list(&["business"]).are_among(both.listed()));
+        assert!(both.are_among(None) && Accounts::new(None).are_among(None));
+        assert!(!both.are_among(list(&["business"]).listed()));
+        assert!(!Accounts::new(None).are_among(both.listed()));
+    }
 
     #[test]
     fn a_token_that_lists_accounts_is_limited_to_them() {

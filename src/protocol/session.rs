@@ -1,5 +1,7 @@
 //! What is durable of a session.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Seq, SessionId, Timestamp};
@@ -31,4 +33,6 @@ pub struct SessionRecord {
     pub seen_at: Timestamp,
     /// When it last acked anything.
     pub acked_at: Option<Timestamp>,
+    /// The accounts its events were picked for; none: all.
+    pub accounts: Option<Arc<[Box<str>]>>,
 }

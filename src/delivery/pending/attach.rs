@@ -204,10 +204,13 @@ impl PendingTable {
                 if is_other {
                     return false;
                 }
-                let need_full_sync = known.need_full_sync;
-                known.need_full_sync &= *confirm_sync;
+                let (is_picked_anew, is_wider) = known.pick_for(accounts);
+                let was_needed = known.need_full_sync;
+                let need_full_sync = was_needed || is_wider;
+                known.need_full_sync = need_full_sync && *confirm_sync;
                 let policy = offline.unwrap_or(known.policy);
-                if (known.need_full_sync, policy) != (need_full_sync, known.policy) {
+                let is_kept = (known.need_full_sync, policy) == (was_needed, known.policy);
+                if !is_kept || is_picked_anew {
                     known.policy = policy;
                     changed = Some(known.record());
                 }
@@ -290,7 +293,8 @@ impl PendingTable {
         let is_new_policy = offline.is_some_and(|policy| policy != session.policy);
         session.policy = offline.unwrap_or(session.policy);
         let is_behind = session.window.floor() < pruned || session.owed(last_seq) > owed_max;
-        let need_full_sync = session.need_full_sync || is_behind;
+        let (is_picked_anew, is_wider) = session.pick_for(&accounts);
+        let need_full_sync = session.need_full_sync || is_behind || is_wider;
         if need_full_sync {
             for entry in session.window.abandon(last_seq) {
                 self.traces.dropped(entry.content.id, entry.trace, DropReason::ConnectionLost);
@@ -302,7 +306,7 @@ impl PendingTable {
         session.look_at = None;
         let is_stale = moment.wall.0 - session.seen_at.0 > SEEN_WRITE_MS;
         let cursor = session.window.floor();
-        if need_full_sync || is_new_policy || is_stale {
+        if need_full_sync || is_new_policy || is_picked_anew || is_stale {
             session.seen_at = moment.wall;
             let (user, record) = (user.clone(), session.record());
             self.outputs.push(Output::SaveSession { user, record });
@@ -363,10 +367,10 @@ fn fresh_record(
     request: &AttachRequest,
     moment: Moment,
 ) -> SessionRecord {
-    let policy = match &request.kind {
-        AttachKind::Plain { .. } => OfflinePolicy::FullSync,
-        AttachKind::Reliable { offline, offline_default, .. } => {
-            offline.unwrap_or(*offline_default)
+    let (policy, accounts) = match &request.kind {
+        AttachKind::Plain { .. } => (OfflinePolicy::FullSync, None),
+        AttachKind::Reliable { offline, offline_default, accounts, .. } => {
+            (offline.unwrap_or(*offline_default), accounts.listed().cloned())
         }
     };
     SessionRecord {
@@ -377,5 +381,6 @@ fn fresh_record(
         created_at: moment.wall,
         seen_at: moment.wall,
         acked_at: None,
+        accounts,
     }
 }

@@ -156,6 +156,7 @@ fn stored(sessions: [(&str, i64); 4]) -> StoredEvent {
         created_at: Timestamp(if name == "younger" { 2_000 } else { 500 }),
         seen_at: Timestamp(500),
         acked_at: None,
+        accounts: None,
     };
     StoredEvent {
         user: UserId::new("alice").unwrap(),

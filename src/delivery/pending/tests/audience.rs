@@ -1,6 +1,7 @@
 //! Events that are not for everyone: rooms, the connection that caused them, and accounts.
 
 use super::world::{First, Redelivery, WAIT_MS, Wish, World};
+use crate::delivery::messages::Attached;
 use crate::protocol::OfflinePolicy::{FullSync, Replay};
 use crate::protocol::{Audience, ConnectionId, NewEvent, NoteId, Seq};
 
@@ -12,7 +13,9 @@ fn of(account: &str) -> NewEvent {
 fn limited(world: &mut World, account: &'static str) -> ConnectionId {
     let (session, policy) = (Some("tab"), Some(Replay));
     let wish = Wish { session, policy, account: Some(account), ..Wish::default() };
-    world.ask("alice", wish).0
+    let (connection, ticket) = world.ask("alice", wish);
+    assert!(matches!(world.attached(ticket), Attached::Attached { .. }));
+    connection
 }
 
 #[test]
@@ -64,7 +67,7 @@ fn a_token_for_one_account_gets_nothing_of_another() {
 #[test]
 fn what_was_missed_is_sent_by_the_accounts_of_the_token_that_comes_back() {
     let mut world = World::new();
-    let tab = limited(&mut world, "personal");
+    let tab = world.tab("alice", "tab", Replay);
     world.cut(tab);
     for account in ["business", "personal", "business"] {
         world.publish_event("alice", of(account));
@@ -75,6 +78,27 @@ fn what_was_missed_is_sent_by_the_accounts_of_the_token_that_comes_back() {
     assert_eq!(world.sent(tab), [(1, Redelivery), (3, Redelivery)]);
     world.ack(tab, &[1, 3]);
     assert_eq!(world.status("alice", "tab").floor, Seq(3));
+}
+
+#[test]
+fn a_token_for_accounts_it_was_not_for_is_told_of_what_was_passed_over() {
+    let mut world = World::new();
+    let tab = limited(&mut world, "personal");
+    let asks_to_sync = |world: &World, tab| world.told(tab).1;
+    world.publish_event("alice", of("business"));
+    world.cut(tab);
+    let tab = limited(&mut world, "personal");
+    assert!(!asks_to_sync(&world, tab), "it is for what it was for");
+    world.crash();
+    let tab = limited(&mut world, "business");
+    assert!(asks_to_sync(&world, tab), "event 1 was passed over");
+    let tab = world.tab("alice", "tab", Replay);
+    assert!(asks_to_sync(&world, tab), "it is for every account now");
+    let tab = limited(&mut world, "personal");
+    assert!(!asks_to_sync(&world, tab), "one account is fewer than all");
+    let renewed = Wish { session: Some("tab"), ..Wish::default() };
+    world.ask_again(tab, "alice", renewed);
+    assert!(asks_to_sync(&world, tab), "renewed on the live connection");
 }
 
 #[test]
