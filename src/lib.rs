@@ -16,6 +16,7 @@ pub mod conformance;
 pub mod delivery;
 pub mod dialect;
 pub mod extension;
+mod host;
 pub mod http;
 mod hub;
 pub mod metrics;

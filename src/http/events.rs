@@ -16,6 +16,7 @@ use crate::auth::Caller;
 use crate::clock;
 use crate::delivery::Wait;
 use crate::delivery::messages::PublishError;
+use crate::host::{SAY_WAIT_MAX, bounded};
 use crate::protocol::{NewEvent, UserId};
 
 /// How long `wait=acked` waits unless told.
@@ -114,8 +115,10 @@ pub(super) async fn authorize(
     if !lists(accounts, event.account.as_deref()) {
         return Err(ApiError::new(Code::Forbidden, "the token does not list this account"));
     }
-    if state.authorize().publish(caller, user, event).await {
-        return Ok(());
+    let asking = async { state.authorize().publish(caller, user, event).await };
+    match bounded("the host's say in who may publish", SAY_WAIT_MAX, asking).await {
+        Some(true) => Ok(()),
+        Some(false) => Err(PublishError::Forbidden.into()),
+        None => Err(PublishError::Unavailable.into()),
     }
-    Err(PublishError::Forbidden.into())
 }

@@ -17,6 +17,7 @@ use crate::delivery::messages::DeliveryPorts;
 use crate::delivery::notices::Notices;
 use crate::delivery::{Publisher, broadcast};
 use crate::extension::{Everybody, Extension, Extensions};
+use crate::host::BoundedVerifier;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
@@ -75,7 +76,7 @@ impl HubBuilder {
     /// With the host's own way to check tokens.
     #[must_use]
     pub fn verifier(mut self, verifier: impl TokenVerifier) -> Self {
-        self.verifier = Some(Arc::new(verifier));
+        self.verifier = Some(Arc::new(BoundedVerifier(Arc::new(verifier))));
         self
     }
 

@@ -13,7 +13,6 @@ mod polling;
 mod recovery;
 mod refusal;
 mod request;
-mod run;
 mod session;
 mod socket;
 mod state;

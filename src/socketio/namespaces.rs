@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::handle::random_sid;
-use super::run::bounded;
 use super::session::Session;
 use super::socket::{IoArgs, IoSocket};
 use super::state::Layer;
@@ -22,6 +21,7 @@ use crate::dialect::socketio::packet::{
 };
 use crate::dialect::{DialectKind, frame};
 use crate::extension::Connected;
+use crate::host::bounded;
 use crate::protocol::{
     ClientError, OfflinePolicy, Push, ReplyTo, SessionId, SessionRequest, UserId,
 };
@@ -117,7 +117,7 @@ impl Session {
         if let Some(handling) = handling {
             let wait_max = self.handler_wait_max();
             // Its client is going: there is nothing to hold back for it.
-            actix::spawn(async move { bounded(wait_max, handling).await });
+            actix::spawn(async move { bounded("a Socket.IO handler", wait_max, handling).await });
         }
     }
 
@@ -311,7 +311,7 @@ impl Session {
         if extensions.is_empty() || self.connected.as_ref() == Some(&connected) {
             return;
         }
-        bounded(self.handler_wait_max(), extensions.connected(&connected)).await;
+        bounded("an extension", self.handler_wait_max(), extensions.connected(&connected)).await;
         self.connected = Some(connected);
     }
 
@@ -319,7 +319,9 @@ impl Session {
         let Some(connected) = self.connected.take() else { return };
         let extensions = self.worker.parts().extensions.clone();
         let wait_max = self.handler_wait_max();
-        actix::spawn(async move { bounded(wait_max, extensions.disconnected(&connected)).await });
+        actix::spawn(async move {
+            bounded("an extension", wait_max, extensions.disconnected(&connected)).await
+        });
     }
 
     fn detach(&self) {
@@ -332,7 +334,7 @@ impl Session {
         let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
         let wait_max = self.handler_wait_max();
         actix::spawn(async move {
-            bounded(wait_max, handling).await;
+            bounded("a Socket.IO handler", wait_max, handling).await;
             drop(permit);
         });
     }

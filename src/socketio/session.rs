@@ -12,7 +12,6 @@ use super::beats::{Beat, Beats};
 use super::handle::{Handle, Received, Transport};
 use super::namespaces::Joined;
 use super::request::At;
-use super::run::bounded;
 use super::socket::IoArgs;
 use super::state::{Layer, SocketIoState};
 use crate::auth::Address;
@@ -23,6 +22,7 @@ use crate::dialect::socketio::engine::{EnginePacket, Malformed};
 use crate::dialect::socketio::packet::{Args, Body, Packet, ROOT, spell_ack};
 use crate::dialect::{DialectKind, frame};
 use crate::extension::Connected;
+use crate::host::bounded;
 use crate::protocol::{Ack, CloseCode, Seq};
 use crate::registry::{Connection, SocketHandle, Worker};
 
@@ -289,7 +289,7 @@ impl Session {
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return Ok(()) };
         let wait_max = Duration::from_millis(self.worker.config().limits.command_timeout_ms);
         actix::spawn(async move {
-            let reply = bounded(wait_max, handling).await.flatten();
+            let reply = bounded("a Socket.IO handler", wait_max, handling).await.flatten();
             drop(permit);
             if let (Some(id), Some(reply)) = (id, reply) {
                 let spell = |json: &str, count| spell_ack(&namespace, id, json, count);

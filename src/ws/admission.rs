@@ -9,6 +9,7 @@ use crate::clock;
 use crate::config::OnExpiry;
 use crate::delivery::messages::{Attach, Attached};
 use crate::dialect::DialectKind;
+use crate::host::{SAY_WAIT_MAX, bounded};
 use crate::protocol::{Accounts, AuthRefusal};
 use crate::registry::Worker;
 
@@ -35,11 +36,15 @@ pub(crate) async fn verify(worker: &Worker, token: &str) -> Result<Identity, Not
             return Err(NotAdmitted::Unavailable);
         }
     };
-    if !parts.authorize.connect(&identity).await {
-        log::info!("the host refused a connection of {:?}", identity.user);
-        return Err(NotAdmitted::Refused(AuthRefusal::Failed));
+    let asking = async { parts.authorize.connect(&identity).await };
+    match bounded("the host's say in who may connect", SAY_WAIT_MAX, asking).await {
+        Some(true) => Ok(identity),
+        Some(false) => {
+            log::info!("the host refused a connection of {:?}", identity.user);
+            Err(NotAdmitted::Refused(AuthRefusal::Failed))
+        }
+        None => Err(NotAdmitted::Unavailable),
     }
-    Ok(identity)
 }
 
 /// Attaches a connection; `attached` is the other end of `attach.reply`.

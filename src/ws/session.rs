@@ -150,8 +150,7 @@ impl WsSession {
             },
             Incoming::TooLarge => self.refuse_counted(ClientError::TooLarge),
             Incoming::Ping(payload) => {
-                // One pong waits at a time: a peer that floods pings and reads nothing fills
-                // its own outbox and is closed.
+                // A peer that floods pings and reads nothing fills its own outbox and is closed.
                 if self.connection.outbox.push(frame::pong(&payload)) == Pushed::Overflow {
                     self.close(CloseCode::TooSlow);
                 }

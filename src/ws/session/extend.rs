@@ -1,15 +1,14 @@
 //! What a connection says to the host's extensions: a task of its own per connection, so that
 //! they hear everything in order and nothing waits for them.
 
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Standing, WsSession};
 use crate::extension::{ClientMessage, Connected, Extensions, Handled};
+use crate::host::bounded;
 use crate::protocol::{ClientError, Push};
 use crate::registry::Worker;
 
@@ -74,11 +73,13 @@ async fn run(worker: Worker, extensions: Extensions, mut told: mpsc::Receiver<To
     while let Some(next) = told.recv().await {
         match (next, &connection) {
             (Told::Connected(connected), _) => {
-                bounded(wait_max, extensions.connected(&connected)).await;
+                bounded("an extension", wait_max, extensions.connected(&connected)).await;
                 connection = Some(connected);
             }
             (Told::Message(message), Some(connected)) => {
-                let handled = bounded(wait_max, extensions.message(connected, &message)).await;
+                let handled =
+                    bounded("an extension", wait_max, extensions.message(connected, &message))
+                        .await;
                 let push = match handled {
                     Some(Handled::Done) => continue,
                     Some(Handled::Reply(text)) => Push::Extension(text),
@@ -92,21 +93,6 @@ async fn run(worker: Worker, extensions: Extensions, mut told: mpsc::Receiver<To
         }
     }
     if let Some(connected) = connection {
-        bounded(wait_max, extensions.disconnected(&connected)).await;
-    }
-}
-
-/// Waits for an extension, but not for ever; one that panics has answered nothing.
-pub(super) async fn bounded<T>(wait_max: Duration, work: impl Future<Output = T>) -> Option<T> {
-    match tokio::time::timeout(wait_max, AssertUnwindSafe(work).catch_unwind()).await {
-        Ok(Ok(value)) => Some(value),
-        Ok(Err(_)) => {
-            log::error!("an extension panicked");
-            None
-        }
-        Err(_) => {
-            log::warn!("an extension took longer than {} ms", wait_max.as_millis());
-            None
-        }
+        bounded("an extension", wait_max, extensions.disconnected(&connected)).await;
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use actix::{ActorFutureExt, Context, ContextFutureSpawner, WrapFuture};
 use bytestring::ByteString;
 
-use super::extend::bounded;
 use super::{Standing, WsSession};
 use crate::clock;
 use crate::delivery::messages::PublishError;
 use crate::extension::Extensions;
+use crate::host::bounded;
 use crate::notebook::{Notebook, Source};
 use crate::notes::{NoteChange, NoteError};
 use crate::protocol::{ClientError, NoteCommand, NoteId, NotePush, NoteRefusal, Push, UserId};
@@ -136,7 +136,7 @@ struct Says {
 impl Says {
     /// Whether all let a user join a room; none when one does not answer.
     async fn let_join(&self, user: &UserId, note: &NoteId) -> Option<bool> {
-        bounded(self.wait_max, self.extensions.let_join(user, note)).await
+        bounded("an extension", self.wait_max, self.extensions.let_join(user, note)).await
     }
 }
 
