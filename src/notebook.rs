@@ -208,8 +208,8 @@ impl Notebook {
         sharing.await.unwrap_or(Err(NoteError::Unavailable))
     }
 
-    /// Takes a member's access away; says whether there was any. The member's connections leave
-    /// the room, and its devices are told that the note is gone. It goes on when the caller goes
+    /// Takes a member's access away; says whether there was any. The member's devices are told
+    /// that the note is gone, and its connections leave the room. It goes on when the caller goes
     /// away.
     ///
     /// # Errors
@@ -235,6 +235,8 @@ impl Notebook {
         note: NoteId,
         event: NewEvent,
     ) -> Result<Vec<(UserId, Result<Receipt, PublishError>)>, NotePublishError> {
+        // Whoever is shared the note meanwhile is told of it first.
+        let _turn = self.turn(&note).await?;
         let Members { owner, members } = self.0.store.members(note.clone()).await?;
         let members: Vec<_> = members.into_iter().map(|(member, _)| member).collect();
         let audiences = audiences(&note, owner, members, None);

@@ -36,16 +36,19 @@ impl Notebook {
         by: UserId,
     ) -> Result<bool, NoteError> {
         let _turn = self.turn(&note).await?;
-        if !self.0.store.unshare(note.clone(), member.clone()).await? {
+        let known = self.0.store.members(note.clone()).await?.members;
+        if !known.iter().any(|(known, _)| *known == member) {
             return Ok(false);
         }
-        self.0.rooms.turn_out(&note, |user| *user != member);
         let data = serde_json::json!({
             "noteId": note,
             "timestamp": clock::wall(),
             "fromUserId": by,
         });
-        self.tell_member(member, "note_deleted_sync", &data).await?;
+        // Told first: if what follows fails, the caller asks again, and the member is still one.
+        self.tell_member(member.clone(), "note_deleted_sync", &data).await?;
+        self.0.store.unshare(note.clone(), member.clone()).await?;
+        self.0.rooms.turn_out(&note, |user| *user != member);
         Ok(true)
     }
 }

@@ -312,6 +312,26 @@ fn a_host_may_keep_the_notes_itself() {
 }
 
 #[test]
+fn access_that_could_not_be_taken_away_is_taken_away_and_told_when_asked_again() {
+    on_both(|database| async move {
+        let shelf = Shelf::default();
+        let hub = hub_with_shelf(database, &shelf).await;
+        drop(maker(&hub).await);
+        share(&hub, "bob", "read").await;
+        let (mut bob, _) = Device::attach(&hub, "bob", json!("tab"), json!({})).await;
+        let path = "/api/v1/notes/n/members/bob";
+        shelf.fail_next();
+        let failed = hub.call("DELETE", path, None).await;
+        assert_eq!(failed.status, 503);
+        assert_eq!(hub.call("DELETE", path, None).await.status, 204);
+        told(&mut bob, "note_deleted_sync").await;
+        told(&mut bob, "note_deleted_sync").await;
+        assert_eq!(hub.call("DELETE", path, None).await.status, 404);
+        bob.nothing().await;
+    });
+}
+
+#[test]
 fn who_loses_access_while_joining_is_not_let_in() {
     on_both(|database| async move {
         let shelf = Shelf::default();

@@ -40,7 +40,8 @@ impl Default for Gate {
 }
 
 impl Shelf {
-    /// Keeps the next change, but says that it could not be done.
+    /// Keeps the next change, but says that it could not be done; access that is taken away next
+    /// stays.
     pub(crate) fn fail_next(&self) {
         self.0.fails_next.store(true, Ordering::SeqCst);
     }
@@ -169,6 +170,9 @@ impl NoteStore for Shelf {
     }
 
     fn unshare<'a>(&'a self, id: NoteId, member: UserId) -> BoxFuture<'a, Result<bool, NoteError>> {
+        if self.0.fails_next.swap(false, Ordering::SeqCst) {
+            return ready(Err(NoteError::Unavailable)).boxed();
+        }
         let mut notes = self.notes();
         let members = notes.get_mut(&id).map(|kept| &mut kept.members);
         let was = members.is_some_and(|members| {
