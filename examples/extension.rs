@@ -2,7 +2,7 @@
 //! everybody who hears the user's events.
 //!
 //! `cargo run --example extension`, then, with a token of `staffetta token alice`, send the frame on
-//! an authenticated connection. The one who rolls gets `{"type":"rolled",…}` as a reply, and every
+//! an authenticated connection. Another address may be named: `-- 127.0.0.1:4000`. The one who rolls gets `{"type":"rolled",…}` as a reply, and every
 //! device of the user gets it as an event.
 
 use std::sync::OnceLock;
@@ -56,7 +56,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     HUB.get_or_init(|| hub.clone());
     let mounted = hub.clone();
     let server = HttpServer::new(move || App::new().configure(mounted.routes()));
-    server.on_connect(on_connect).bind("127.0.0.1:3000")?.run().await?;
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let server = server.on_connect(on_connect).bind(address)?;
+    for address in server.addrs() {
+        use std::io::Write;
+        writeln!(std::io::stdout(), "listening on http://{address}")?;
+    }
+    server.run().await?;
     hub.shutdown().await;
     Ok(())
 }

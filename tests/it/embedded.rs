@@ -1,6 +1,8 @@
-//! The hub inside another application: `examples/embedded.rs`, as a program of its own.
+//! The hub inside other applications: the examples, each as a program of its own.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,15 +20,37 @@ impl Drop for Application {
     }
 }
 
-/// Cargo names the folder of examples nowhere, and builds them only when all tests are asked for.
-fn example() -> std::path::PathBuf {
+/// Cargo names the folder of examples nowhere, and builds them only when all tests are asked for:
+/// one that is missing, or older than its source, is built here.
+fn example(name: &str) -> std::path::PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = test.parent().unwrap().parent().unwrap().join("examples/embedded");
-    if !path.exists() {
-        let build = Command::new(env!("CARGO")).args(["build", "--example", "embedded"]).status();
+    let path = test.parent().unwrap().parent().unwrap().join("examples").join(name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(format!("{name}.rs"));
+    let changed_at = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    if changed_at(&path) < changed_at(&source) {
+        let build = Command::new(env!("CARGO")).args(["build", "--example", name]).status();
         assert!(build.unwrap().success());
     }
     path
+}
+
+/// Starts an example in `folder`; says where it listens.
+fn start(name: &str, args: &[&OsStr], folder: &Path) -> (Application, String) {
+    let mut child = Command::new(example(name))
+        .args(args)
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let application = Application(child);
+    let base = first.trim().strip_prefix("listening on ").unwrap().to_owned();
+    (application, base)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 async fn next(
@@ -46,18 +70,9 @@ async fn next(
 fn a_photo_application_publishes_to_its_users_devices() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("photos.db");
-    let mut child = Command::new(example())
-        .args(["127.0.0.1:0".as_ref(), database.as_os_str()])
-        .current_dir(folder.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    let _application = Application(child);
-    let base = first.trim().strip_prefix("listening on ").unwrap().to_owned();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    let args = ["127.0.0.1:0".as_ref(), database.as_os_str()];
+    let (_application, base) = start("embedded", &args, folder.path());
+    runtime().block_on(async {
         let url = format!("{}/hub/ws", base.replace("http", "ws"));
         let (mut socket, _) = connect_async(&url).await.unwrap();
         let auth = json!({"type": "auth", "token": "alice:letmein", "session_id": "phone"});
@@ -88,5 +103,37 @@ fn a_photo_application_publishes_to_its_users_devices() {
         assert_eq!(next(&mut banned).await["type"], "connection_established");
         assert_eq!(next(&mut banned).await["type"], "auth_failed");
         assert_eq!(next(&mut banned).await["closed"], 4401);
+    });
+}
+
+#[test]
+fn dice_are_rolled_for_every_device_of_a_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_application, base) = start("extension", &["127.0.0.1:0".as_ref()], folder.path());
+    let staffetta = Command::new(env!("CARGO_BIN_EXE_staffetta"))
+        .args(["token", "alice"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let token = String::from_utf8(staffetta.stdout).unwrap();
+    runtime().block_on(async {
+        let url = format!("{}/ws", base.replace("http", "ws"));
+        let attach = async |session: &str| {
+            let (mut socket, _) = connect_async(&url).await.unwrap();
+            let auth = json!({"type": "auth", "token": token.trim(), "session_id": session});
+            socket.send(Message::text(auth.to_string())).await.unwrap();
+            assert_eq!(next(&mut socket).await["type"], "connection_established");
+            assert_eq!(next(&mut socket).await["type"], "auth_ok");
+            socket
+        };
+        let (mut phone, mut tablet) = (attach("phone").await, attach("tablet").await);
+        let roll = json!({"type": "roll", "sides": 2});
+        phone.send(Message::text(roll.to_string())).await.unwrap();
+        let seen = next(&mut tablet).await;
+        assert_eq!((&seen["type"], &seen["sides"]), (&json!("rolled"), &json!(2)));
+        let heard = [next(&mut phone).await, next(&mut phone).await];
+        assert!(heard.iter().all(|frame| frame["rolled"] == seen["rolled"]), "{heard:?}");
+        assert!(heard.iter().any(|frame| frame["published"] == true), "{heard:?}");
+        assert!(heard.iter().any(|frame| frame["event_id"] == seen["event_id"]), "{heard:?}");
     });
 }
