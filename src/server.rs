@@ -120,9 +120,45 @@ fn raise_open_files() {
     }
 }
 
+/// The program with what its other commands need to find this hub and its secret: of the flags
+/// it was called with, those that say so and are no secret themselves.
+fn as_called(args: impl IntoIterator<Item = String>, address: SocketAddr) -> String {
+    let mut args = args.into_iter();
+    let mut called = args.next().unwrap_or_else(|| "staffetta".to_owned());
+    while let Some(arg) = args.next() {
+        let (flag, value) = match arg.split_once('=') {
+            Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
+            None => (arg, None),
+        };
+        let value = match flag.as_str() {
+            "--config" | "--listen" | "--set" => value.or_else(|| args.next()),
+            _ => continue,
+        };
+        let value = match (flag.as_str(), value.unwrap_or_default()) {
+            ("--listen", _) => address.to_string(),
+            ("--set", set) if set.starts_with("server.listen=") => {
+                format!("server.listen={address}")
+            }
+            ("--set", set) if !set.starts_with("auth.secret_file=") => continue,
+            (_, value) => value,
+        };
+        called.push_str(&format!(" {flag} {}", quoted(&value)));
+    }
+    called
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// Says on standard output where the hub is and what to do next, as it was itself called.
 fn greet(address: SocketAddr, config: &Config) -> io::Result<()> {
-    let program = std::env::args().next().unwrap_or_else(|| "staffetta".to_owned());
+    let program = as_called(std::env::args(), address);
     let mut out = io::stdout().lock();
     writeln!(out, "Staffetta {} listens on http://{address}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  WebSocket    ws://{address}/ws")?;
@@ -147,5 +183,29 @@ async fn terminated() -> io::Result<&'static str> {
     tokio::select! {
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_it_names_find_the_hub_as_it_was_called() {
+        let address: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+        let called = |line: &str| as_called(line.split(' ').map(str::to_owned), address);
+        assert_eq!(called("staffetta serve"), "staffetta");
+        assert_eq!(
+            called("./staffetta --listen 127.0.0.1:0 --config=a'b.toml serve"),
+            r"./staffetta --listen 127.0.0.1:4000 --config 'a'\''b.toml'"
+        );
+        assert_eq!(
+            called("s --set auth.keys=x --set server.listen=[::]:0 --set auth.secret_file=k"),
+            "s --set server.listen=127.0.0.1:4000 --set auth.secret_file=k"
+        );
+        assert_eq!(
+            called("s --database-url postgres://u:p@h/d --listen"),
+            "s --listen 127.0.0.1:4000"
+        );
     }
 }

@@ -57,7 +57,7 @@ pub(super) struct PublishArgs {
 
 /// Publishes, and prints what the hub answers.
 pub(super) fn run(args: PublishArgs, config: &Config) -> Result<(), Box<dyn Error>> {
-    let bearer = match &args.api_key {
+    let bearer = match args.api_key.as_ref().filter(|key| !key.is_empty()) {
         Some(key) => key.clone(),
         None => {
             let ttl = Duration::from_secs(300);
