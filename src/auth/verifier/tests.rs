@@ -374,17 +374,20 @@ fn a_key_set_without_kids_that_rotates_is_picked_up_after_the_pause() {
 fn a_caller_that_goes_away_does_not_lose_the_fetch() {
     let (signer, ..) = Signer::all().into_iter().next().unwrap();
     let body = Arc::new(std::sync::Mutex::new(json!({"keys": [signer.jwk("a")]}).to_string()));
-    let (url, asked) = key_server(body);
+    let (url, asked) = key_server(Arc::clone(&body));
     let mut verifier = JwtVerifier::from_config(&shared()).unwrap();
     verifier.remote = Some(RemoteKeys::new(url));
     let good = signer.token(&json!({"alg": "RS256", "kid": "a"}), &claims());
     let runtime = runtime();
+    // The server does not answer while this is held.
+    let unanswered = body.lock().unwrap();
     runtime.block_on(async {
         let mut first = verifier.verify(&good, NOW);
         // Polled once, then dropped: what a closed HTTP connection does to its handler.
         assert!(futures_util::FutureExt::now_or_never(&mut first).is_none());
         drop(first);
     });
+    drop(unanswered);
     drop(runtime); // waits for the blocking fetch
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     assert!(check(&verifier, &good).is_ok(), "{:?}", check(&verifier, &good));
