@@ -49,6 +49,7 @@ const FILES: &[File] = &files![
     "react/store.js",
     "react/use-notes.js",
     "react/use-websocket.js",
+    "rooms.js",
     "session-store.js",
     "shared.js",
     "token.js",

@@ -1,13 +1,16 @@
 // Notes over a client: rooms that are rejoined, changes shown at once and taken back when the
 // hub refuses them, presence and signals.
 
+import { Backoff } from "./backoff.js";
+import { systemClock } from "./clock.js";
 import { Emitter } from "./emitter.js";
 import { asError } from "./errors.js";
 import { jsonOf } from "./http.js";
+import { Rooms } from "./rooms.js";
 
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {{ id: string, version?: number, [field: string]: any }} Note */
-/** @typedef {{ userId: string, connections: number }} Present */
+/** @typedef {import("./rooms.js").Present} Present */
 
 /**
  * What `Notes` needs of a client; `Client` and `SharedClient` both have it.
@@ -17,8 +20,10 @@ import { jsonOf } from "./http.js";
  * @property {(frame: Frame) => boolean} send
  * @property {(frame: Frame) => Promise<Frame | null>} enqueue
  * @property {(path: string, init?: RequestInit) => Promise<Response>} fetch
- * @property {{ state: string }} snapshot
+ * @property {(handler: () => Promise<void>) => () => void} onFullSync
+ * @property {{ state: string, isFullSyncUnderWay: boolean }} snapshot
  * @property {Frame[]} pendingFrames
+ * @property {import("./clock.js").Clock} [clock]
  */
 
 /**
@@ -37,27 +42,32 @@ import { jsonOf } from "./http.js";
  */
 
 /**
- * A note as the hub has it, and what this device changed since.
- * @typedef {{ note: Note | null, pending: Array<Record<string, any>> }} Entry
+ * A note as the hub has it, what this device changed since, and what it changed last.
+ * @typedef {{ note: Note | null, pending: Array<Record<string, any>>, ours: Record<string, any> }} Entry
  */
 
 /** @extends {Emitter<NotesEvents>} */
 export class Notes extends Emitter {
   /** @type {Map<string, Entry>} */
   #entries = new Map();
-  /** @type {Map<string, { presence: boolean }>} */
-  #joined = new Map();
-  /** @type {Map<string, Present[]>} */
-  #present = new Map();
   /** @type {Array<() => void>} */
   #offs;
+  #isLoaded = false;
+  #isKept = false;
+  #loads = 0;
+  /** @type {Set<string>} What was told of while a load is under way: newer than its pages. */
+  #told = new Set();
 
   /** @param {NotesClient} client */
   constructor(client) {
     super();
     this.client = client;
+    this.clock = client.clock ?? systemClock;
+    this.backoff = new Backoff({ random: () => this.clock.random() });
+    this.rooms = new Rooms((frame) => client.send(frame));
     this.#offs = [
-      client.on("authenticated", () => this.#rejoin()),
+      client.on("authenticated", () => this.rooms.rejoin()),
+      client.on("taken", (taken) => this.#taken(taken)),
       client.on("message", (frame) => this.#heard(frame)),
       client.onEvent("note_sync", (event) => this.#synced(event)),
       client.onEvent("note_created_sync", (event) => this.#created(event)),
@@ -75,7 +85,7 @@ export class Notes extends Emitter {
 
   /** The ids of the rooms this device is in. */
   get joined() {
-    return [...this.#joined.keys()];
+    return this.rooms.joined;
   }
 
   /** Every note known here, as it is to be shown. */
@@ -99,7 +109,7 @@ export class Notes extends Emitter {
    * @param {string} noteId
    */
   present(noteId) {
-    return this.#present.get(String(noteId)) ?? [];
+    return this.rooms.present(noteId);
   }
 
   /**
@@ -108,15 +118,12 @@ export class Notes extends Emitter {
    * @param {{ presence?: boolean }} [options]
    */
   join(noteId, { presence = false } = {}) {
-    this.#joined.set(String(noteId), { presence });
-    this.client.send({ type: "join_note", noteId, ...(presence && { presence }) });
+    this.rooms.join(noteId, presence);
   }
 
   /** @param {string} noteId */
   leave(noteId) {
-    this.#joined.delete(String(noteId));
-    this.#present.delete(String(noteId));
-    this.client.send({ type: "leave_note", noteId });
+    this.rooms.leave(noteId);
   }
 
   /**
@@ -138,7 +145,9 @@ export class Notes extends Emitter {
       drop(entry.pending, changes);
       if (answer?.updatedNote) this.#take(id, answer.updatedNote);
       this.#show(id, "hub");
-      if (answer?.conflicts) this.emit("conflict", { noteId: id, conflicts: answer.conflicts });
+      const conflicts = withoutOurs(answer?.conflicts ?? {}, entry.ours);
+      Object.assign(entry.ours, changes);
+      if (Object.keys(conflicts).length > 0) this.emit("conflict", { noteId: id, conflicts });
       return answer;
     } catch (error) {
       drop(entry.pending, changes);
@@ -153,13 +162,15 @@ export class Notes extends Emitter {
    */
   async create(noteData) {
     const id = String(noteData.id);
-    const before = this.#entry(id).note;
-    this.#entry(id).note = { ...noteData };
+    const entry = this.#entry(id);
+    const before = entry.note;
+    const made = (entry.note = { ...noteData });
     this.#show(id, "us");
     try {
       await this.client.enqueue({ type: "note_created", noteId: noteData.id, noteData });
     } catch (error) {
-      this.#entry(id).note = before;
+      // What others did meanwhile stays.
+      if (entry.note === made) entry.note = before;
       this.#show(id, "hub");
       throw error;
     }
@@ -171,13 +182,14 @@ export class Notes extends Emitter {
    */
   async delete(noteId) {
     const id = String(noteId);
-    const before = this.#entry(id).note;
-    this.#entry(id).note = null;
+    const entry = this.#entry(id);
+    const before = entry.note;
+    entry.note = null;
     this.#show(id, "us");
     try {
       await this.client.enqueue({ type: "note_deleted", noteId });
     } catch (error) {
-      this.#entry(id).note = before;
+      entry.note ??= before;
       this.#show(id, "hub");
       throw error;
     }
@@ -201,46 +213,75 @@ export class Notes extends Emitter {
     return this.client.enqueue({ type: `folder_${verb}`, ...folder });
   }
 
-  /** Fetches every note from the hub; made for `onFullSync`. */
+  /**
+   * Has every note here from now on: fetches them now, or once connected, and at every full sync.
+   */
+  keepLoaded() {
+    if (this.#isKept) return;
+    this.#isKept = true;
+    this.#offs.push(
+      this.client.onFullSync(() => this.load()),
+      this.client.on("authenticated", ({ needFullSync }) => void (needFullSync || this.#loadFirst())),
+      // A tab that shares another's connection hears of nothing else.
+      this.client.on("state", () => void ("isLeader" in this.client && this.#loadFirst())),
+    );
+    void this.#loadFirst();
+  }
+
+  /** Fetches every note from the hub; `keepLoaded` does this when it is due. */
   async load() {
+    if (this.#loads++ === 0) this.#told.clear();
+    try {
+      const notes = await this.#fetchAll();
+      const unsent = new Set(this.client.pendingFrames.map((frame) => String(frame.noteId)));
+      for (const [id, note] of notes) if (!this.#told.has(id)) this.#take(id, note);
+      for (const [id, entry] of this.#entries) {
+        // What was made here and is still on its way is not gone.
+        if (!notes.has(id) && !unsent.has(id) && !this.#told.has(id)) entry.note = null;
+        this.#show(id, "hub");
+      }
+      this.#isLoaded = true;
+      this.backoff.reset();
+    } finally {
+      this.#loads -= 1;
+    }
+  }
+
+  async #fetchAll() {
     /** @type {Map<string, Note>} */
     const notes = new Map();
     for (let cursor = ""; ; ) {
       const query = cursor ? `?cursor=${encodeURIComponent(cursor)}` : "";
       const page = await jsonOf(await this.client.fetch(`/api/v1/notes${query}`));
       for (const note of page.notes) notes.set(String(note.id), note);
-      if (!page.more) break;
+      if (!page.more) return notes;
       cursor = String(page.cursor);
-    }
-    for (const [id, note] of notes) this.#take(id, note);
-    const unsent = new Set(this.client.pendingFrames.map((frame) => String(frame.noteId)));
-    for (const [id, entry] of this.#entries) {
-      // What was made here and is still on its way is not gone.
-      if (!notes.has(id) && !unsent.has(id)) entry.note = null;
-      this.#show(id, "hub");
     }
   }
 
-  #rejoin() {
-    for (const [noteId, { presence }] of this.#joined) {
-      this.client.send({ type: "join_note", noteId, ...(presence && { presence }) });
+  /** The session may be older than this page: then no full sync is due, and the notes are not here. */
+  async #loadFirst() {
+    const { state, isFullSyncUnderWay } = this.client.snapshot;
+    const isDue = state === "authenticated" && !isFullSyncUnderWay;
+    if (!isDue || this.#isLoaded || this.#loads > 0) return;
+    try {
+      await this.load();
+    } catch (error) {
+      this.emit("error", asError(error));
+      this.clock.setTimeout(() => void this.#loadFirst(), this.backoff.next());
     }
   }
 
   /** @param {Frame} frame */
   #heard(frame) {
     const noteId = String(frame.noteId);
+    const isPresence = this.rooms.hear(frame);
+    if (isPresence) return this.emit("presence", { noteId, users: this.present(noteId) });
     switch (frame.type) {
       case "note_joined":
         return this.emit("joined", { noteId });
       case "note_left":
-        this.#joined.delete(noteId);
-        this.#present.delete(noteId);
         return this.emit("left", { noteId });
-      case "presence_state":
-        return this.#showPresence(noteId, frame.users);
-      case "presence_diff":
-        return this.#showPresence(noteId, merged(this.present(noteId), frame));
       case "note_signal":
         return this.emit("signal", frame);
       case "error":
@@ -248,17 +289,34 @@ export class Notes extends Emitter {
     }
   }
 
-  /** @param {string} noteId @param {Present[]} users */
-  #showPresence(noteId, users) {
-    this.#present.set(noteId, users);
-    this.emit("presence", { noteId, users });
+  /**
+   * A change is with the hub: one of ours, of a tab that shares the connection, or of an earlier life.
+   * @param {{ frame: Frame, answer: Frame | null }} taken
+   */
+  #taken({ frame, answer }) {
+    const id = String(frame.noteId);
+    switch (frame.type) {
+      case "note_update":
+        if (!answer?.updatedNote) return;
+        this.#take(id, answer.updatedNote);
+        break;
+      case "note_created":
+        this.#entry(id).note ??= frame.noteData;
+        break;
+      case "note_deleted":
+        this.#entry(id).note = null;
+        break;
+      default:
+        return;
+    }
+    this.#tell(id, "hub");
   }
 
   /** @param {Frame} event */
   #synced(event) {
     const id = String(event.noteId);
     this.#take(id, event.updatedNote ?? { ...this.#entry(id).note, ...event.changes, id });
-    this.#show(id, "others");
+    this.#tell(id, "others");
     this.emit("sync", event);
   }
 
@@ -266,7 +324,7 @@ export class Notes extends Emitter {
   #created(event) {
     const id = String(event.noteData?.id ?? event.noteId);
     this.#take(id, event.noteData);
-    this.#show(id, "others");
+    this.#tell(id, "others");
     this.emit("created", event);
   }
 
@@ -274,7 +332,7 @@ export class Notes extends Emitter {
   #deleted(event) {
     const id = String(event.noteId);
     this.#entry(id).note = null;
-    this.#show(id, "others");
+    this.#tell(id, "others");
     this.emit("deleted", event);
   }
 
@@ -290,9 +348,15 @@ export class Notes extends Emitter {
   #entry(id) {
     const found = this.#entries.get(id);
     if (found) return found;
-    const entry = { note: null, pending: [] };
+    const entry = { note: null, pending: [], ours: {} };
     this.#entries.set(id, entry);
     return entry;
+  }
+
+  /** @param {string} noteId @param {"us" | "others" | "hub"} by */
+  #tell(noteId, by) {
+    if (this.#loads > 0) this.#told.add(noteId);
+    this.#show(noteId, by);
   }
 
   /** @param {string} noteId @param {"us" | "others" | "hub"} by */
@@ -311,11 +375,13 @@ function drop(list, item) {
   if (index >= 0) list.splice(index, 1);
 }
 
-/** @param {Present[]} users @param {Frame} diff @returns {Present[]} */
-function merged(users, { joins = [], leaves = [] }) {
-  const counts = new Map(users.map(({ userId, connections }) => [userId, connections]));
-  for (const { userId, connections } of [...joins, ...leaves]) counts.set(userId, connections);
-  return [...counts]
-    .filter(([, connections]) => connections > 0)
-    .map(([userId, connections]) => ({ userId, connections }));
+/**
+ * Conflicts without those where this device overwrote what it had written itself.
+ * @param {Record<string, { yours: any, theirs: any }>} conflicts
+ * @param {Record<string, any>} ours
+ */
+function withoutOurs(conflicts, ours) {
+  const isTheirs = (/** @type {[string, { theirs: any }]} */ [field, { theirs }]) =>
+    !(field in ours) || JSON.stringify(ours[field]) !== JSON.stringify(theirs);
+  return Object.fromEntries(Object.entries(conflicts).filter(isTheirs));
 }

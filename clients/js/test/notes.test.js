@@ -142,3 +142,88 @@ test("loading fetches every page and drops what is gone, but not what is on its 
   await notes.load();
   assert.deepEqual(notes.all.map((note) => note.id).sort(), ["a", "b", "mine"]);
 });
+
+test("a room that is left and joined at once stays joined", async () => {
+  const { clock, notes, last } = await world();
+  notes.join("n");
+  notes.leave("n");
+  notes.join("n");
+  for (const type of ["note_joined", "note_left", "note_joined"]) last().say({ type, noteId: "n" });
+  assert.deepEqual(notes.joined, ["n"]);
+  last().drop();
+  await clock.advance(1_000);
+  last().open();
+  last().say(authOk());
+  assert.equal(last().of("join_note").length, 1);
+  last().say({ type: "note_left", noteId: "n" });
+  assert.deepEqual(notes.joined, [], "access that is taken away is no leaving of ours");
+});
+
+test("fast typing is no conflict with oneself, an edit of others is", async () => {
+  const { notes, last, sync } = await world();
+  const conflicts = [];
+  notes.on("conflict", (conflict) => conflicts.push(conflict.conflicts));
+  await sync({ type: "note_created_sync", noteData: { id: "n", title: "", version: 1 } });
+  for (const title of ["a", "ab", "abc"]) void notes.update("n", { title });
+  await settle();
+  const taken = async (title, version, theirs) => {
+    const conflicts = theirs === undefined ? undefined : { title: { yours: title, theirs } };
+    last().say({ type: "note_update_success", noteId: "n", updatedNote: { id: "n", title, version }, conflicts });
+    await settle();
+  };
+  await taken("a", 2);
+  await taken("ab", 3, "a");
+  assert.deepEqual(conflicts, []);
+  await taken("abc", 5, "x");
+  assert.deepEqual(conflicts, [{ title: { yours: "abc", theirs: "x" } }]);
+});
+
+test("a deleted note stays away when an older change of others comes meanwhile", async () => {
+  const { notes, last, sync } = await world();
+  await sync({ type: "note_created_sync", noteData: { id: "n", title: "a", version: 1 } });
+  const deletion = notes.delete("n");
+  await sync({ type: "note_sync", noteId: "n", changes: {}, updatedNote: { id: "n", title: "b", version: 2 } });
+  last().say({ type: "pong" });
+  await deletion;
+  assert.equal(notes.get("n"), null);
+});
+
+test("a refused change does not take back what others did meanwhile", async () => {
+  const { notes, last, sync } = await world();
+  await sync({ type: "note_created_sync", noteData: { id: "n", title: "a", version: 1 } });
+  const deletion = notes.delete("n");
+  await sync({ type: "note_sync", noteId: "n", changes: {}, updatedNote: { id: "n", title: "b", version: 2 } });
+  last().say({ type: "error", message: "no", code: "access_denied", noteId: "n" });
+  await assert.rejects(deletion, { code: "access_denied" });
+  assert.equal(notes.get("n").title, "b");
+});
+
+test("a change that an earlier life left shows once the hub has taken it", async () => {
+  const storage = new MemoryKeyValue();
+  const frame = { type: "note_update", noteId: "n", changes: { title: "offline" } };
+  await storage.set("queue:0:1", { id: "1", user: "alice", frame });
+  const { notes, last } = await world({ storage });
+  last().say({ type: "note_update_success", noteId: "n", updatedNote: { id: "n", title: "offline", version: 2 } });
+  await settle();
+  assert.equal(notes.get("n").title, "offline");
+});
+
+test("notes that are kept loaded are there without a full sync, with what happens meanwhile, and when it fails at first", async () => {
+  let answer;
+  const fetch = () => new Promise((resolve, reject) => (answer = { resolve, reject }));
+  const { clock, notes, sync } = await world({ fetch });
+  const errors = [];
+  notes.on("error", ({ message }) => errors.push(message));
+  notes.keepLoaded();
+  notes.keepLoaded();
+  answer.reject(new Error("no network"));
+  await settle();
+  assert.deepEqual(errors, ["no network"]);
+  await clock.advance(1_000);
+  await sync({ type: "note_created_sync", noteData: { id: "new", version: 1 } });
+  await sync({ type: "note_deleted_sync", noteId: "gone" });
+  const page = { notes: [{ id: "a", version: 1 }, { id: "gone", version: 1 }], more: false };
+  answer.resolve(new Response(JSON.stringify(page)));
+  await settle();
+  assert.deepEqual(notes.all.map(({ id }) => id).sort(), ["a", "new"]);
+});

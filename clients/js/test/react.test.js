@@ -17,15 +17,17 @@ const { createRoot } = await import("react-dom/client");
 const { StaffettaProvider, SyncIndicator, SyncNotification, useNote, useNotes, useWebSocket, WebSocketStatus, WebSocketStatusCompact } =
   await import("../src/react/index.js");
 
-let root, page, clock, client, last;
+let root, page, clock, client, last, kept;
 beforeEach(() => {
   page = document.body.appendChild(document.createElement("main"));
   root = createRoot(page);
   clock = new FakeClock();
   const fake = fakeSockets();
   last = fake.last;
+  kept = [];
+  const fetch = async () => new Response(JSON.stringify({ notes: kept, more: false }));
   client = new Client({
-    url: "http://hub", getToken: () => "token", WebSocket: fake.WebSocket, clock, storage: new MemoryKeyValue(), locks: null,
+    url: "http://hub", getToken: () => "token", WebSocket: fake.WebSocket, clock, storage: new MemoryKeyValue(), locks: null, fetch,
   });
 });
 afterEach(async () => {
@@ -158,6 +160,62 @@ test("useNotes lists notes as they change, and useNote one of them with its room
   assert.equal(text("ul"), "one");
   await does(() => last().say({ type: "presence_state", noteId: "n", users: [{ userId: "bob", connections: 1 }] }));
   assert.equal(text("p"), "one: bob");
+});
+
+function Titles() {
+  return h("ul", null, useNotes().notes.map(({ id, title }) => h("li", { key: id }, title)));
+}
+const noteSync = (seq, title) =>
+  last().say({ type: "note_sync", noteId: "n", changes: {}, updatedNote: { id: "n", title, version: seq }, event_id: `e${seq}`, seq });
+
+test("a page that comes back in its session has its notes, and asks for them once", async () => {
+  kept = [{ id: "n", title: "kept", version: 1 }];
+  let asked = 0;
+  const { fetch } = client.options;
+  client.options.fetch = (...parts) => (asked++, fetch(...parts));
+  await render(h(Titles, { key: 1 }), h(Titles, { key: 2 }));
+  await authenticate();
+  assert.deepEqual([...page.querySelectorAll("ul")].map((list) => list.textContent), ["kept", "kept"]);
+  assert.equal(asked, 1);
+});
+
+test("notes that are shown later, or again, are the newest", async () => {
+  kept = [{ id: "n", title: "one", version: 1 }];
+  await render(h(WebSocketStatus, { autoConnect: true }));
+  await authenticate();
+  await render(h(Titles));
+  await does(() => {});
+  assert.equal(text("ul"), "one");
+  await render();
+  await does(() => noteSync(2, "two"));
+  await render(h(Titles));
+  assert.equal(text("ul"), "two");
+});
+
+test("two components may show one note: the room is left with the last, and joined once mounted twice", async () => {
+  const One = () => h("p", null, useNote("n").note?.title);
+  await render(h(Titles, { key: 0 }), h(One, { key: 1 }), h(One, { key: 2 }));
+  await authenticate();
+  await render(h(Titles, { key: 0 }), h(One, { key: 1 }));
+  await does(() => {});
+  assert.equal(last().of("leave_note").length, 0);
+  await render(h(Titles, { key: 0 }));
+  await does(() => {});
+  assert.equal(last().of("leave_note").length, 1);
+});
+
+test("an error of the connection can be dismissed, and the next one is told", async () => {
+  const errors = [];
+  const App = () => void useWebSocket({ onError: ({ code }) => errors.push(code) });
+  await render(h(WebSocketStatus, { key: 1 }), h(App, { key: 2 }));
+  await authenticate();
+  await does(() => last().drop());
+  assert.match(text("[role=alert]"), /the connection ended/);
+  await click("Dismiss the error");
+  assert.equal(page.querySelector("[role=alert]"), null);
+  await does(async () => { await clock.advance(1_000); last().drop(4413); });
+  assert.match(text("[role=alert]"), /4413/);
+  assert.deepEqual(errors, ["connection-lost", "too-slow"]);
 });
 
 test("the indicator tells of changes on their way, the notification of others' changes", async () => {

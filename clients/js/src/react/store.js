@@ -17,6 +17,8 @@ import { Notes } from "../notes.js";
  * @property {boolean} isFullSyncUnderWay
  */
 
+/** @typedef {import("../notes.js").Note} Note */
+
 /** @type {WeakMap<AnyClient, ClientStore>} */
 const stores = new WeakMap();
 
@@ -36,8 +38,14 @@ export class ClientStore {
   #view;
   /** @type {Error | null} */
   #error = null;
+  /** @type {Error | null} The connection's error that was dismissed. */
+  #dismissed = null;
   /** @type {Date | null} */
   #lastSync = null;
+  /** @type {Note[] | null} */
+  #all = null;
+  /** @type {Map<string, number>} How many components show a note. */
+  #shown = new Map();
 
   /** @param {AnyClient} client */
   constructor(client) {
@@ -57,6 +65,7 @@ export class ClientStore {
       this.notes.on(name, () => this.changed());
     }
     this.notes.on("error", (error) => this.#failed(error));
+    this.notes.on("change", () => (this.#all = null));
     this.#view = this.#look();
   }
 
@@ -72,8 +81,32 @@ export class ClientStore {
   /** Shows no error until the next. */
   clearError = () => {
     this.#error = null;
+    this.#dismissed = this.client.snapshot.error;
     this.changed();
   };
+
+  /** Every note; the same list until one changes. */
+  allNotes = () => (this.#all ??= this.notes.all);
+
+  /**
+   * A component shows a note: the room is joined with the first and left with the last.
+   * @param {string} noteId
+   * @returns {() => void} Ends it.
+   */
+  enter(noteId) {
+    const count = this.#shown.get(noteId) ?? 0;
+    this.#shown.set(noteId, count + 1);
+    if (count === 0) this.notes.join(noteId, { presence: true });
+    return () => this.#exit(noteId);
+  }
+
+  /** @param {string} noteId */
+  #exit(noteId) {
+    const count = (this.#shown.get(noteId) ?? 1) - 1;
+    if (count > 0) return void this.#shown.set(noteId, count);
+    this.#shown.delete(noteId);
+    this.notes.leave(noteId);
+  }
 
   /** Looks again. */
   changed() {
@@ -96,7 +129,7 @@ export class ClientStore {
       retryAt,
       lastSync: this.#lastSync,
       joinedNotes: this.notes.joined,
-      error: this.#error ?? error,
+      error: this.#error ?? (error === this.#dismissed ? null : error),
       pendingChanges,
       isFullSyncUnderWay,
     };

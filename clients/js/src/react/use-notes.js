@@ -1,15 +1,10 @@
 // Notes as a component shows them: kept current by events, fetched whole when the hub says so.
 
-import { useEffect, useMemo, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useMemo, useSyncExternalStore } from "react";
 
 import { useClient } from "./context.js";
 import { storeOf } from "./store.js";
 import { useWebSocket } from "./use-websocket.js";
-
-/** @typedef {import("../notes.js").Note} Note */
-
-/** @type {WeakMap<import("../notes.js").Notes, { notes: Note[] }>} */
-const views = new WeakMap();
 
 /**
  * Every note of the user, and everything `useWebSocket` gives.
@@ -17,28 +12,18 @@ const views = new WeakMap();
  */
 export function useNotes(props = {}) {
   const client = useClient(props.client);
-  const { notes } = storeOf(client);
+  const store = storeOf(client);
   // Before `useWebSocket` connects: the first `auth_ok` asks for a full sync.
-  useEffect(() => client.onFullSync(() => notes.load()), [client, notes]);
-  const source = useMemo(() => {
-    const look = () => {
-      const view = views.get(notes) ?? { notes: notes.all };
-      views.set(notes, view);
-      return view;
-    };
-    /** @param {() => void} listener */
-    const subscribe = (listener) =>
-      notes.on("change", () => {
-        views.set(notes, { notes: notes.all });
-        listener();
-      });
-    return { look, subscribe };
-  }, [notes]);
-  const view = useSyncExternalStore(source.subscribe, source.look, source.look);
+  useEffect(() => store.notes.keepLoaded(), [store]);
+  const subscribe = useCallback(
+    (/** @type {() => void} */ listener) => store.notes.on("change", listener),
+    [store],
+  );
+  const notes = useSyncExternalStore(subscribe, store.allNotes, store.allNotes);
   const socket = useWebSocket(props);
   return {
     ...socket,
-    notes: view.notes,
+    notes,
     createNote: socket.sendNoteCreated,
     updateNote: socket.sendNoteUpdate,
     deleteNote: socket.sendNoteDeleted,
@@ -52,17 +37,17 @@ export function useNotes(props = {}) {
  */
 export function useNote(noteId, props = {}) {
   const client = useClient(props.client);
-  const { notes } = storeOf(client);
-  useEffect(() => {
-    notes.join(noteId, { presence: true });
-    return () => notes.leave(noteId);
-  }, [notes, noteId]);
+  const store = storeOf(client);
+  const { notes } = store;
+  useEffect(() => store.enter(noteId), [store, noteId]);
   const source = useMemo(() => {
     let view = { note: notes.get(noteId), present: notes.present(noteId) };
     const renew = () => (view = { note: notes.get(noteId), present: notes.present(noteId) });
     /** @param {() => void} listener */
     const subscribe = (listener) => {
       const offs = [notes.on("change", heard), notes.on("presence", heard)];
+      // It may have changed since it was first looked at.
+      renew();
       /** @param {{ noteId: string }} about */
       function heard(about) {
         if (about.noteId !== String(noteId)) return;

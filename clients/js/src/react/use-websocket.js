@@ -37,6 +37,7 @@ export function useWebSocket(props = {}) {
   });
   useEffect(() => {
     const { notes } = store;
+    let told = client.snapshot.error;
     const offs = [
       notes.on("sync", (frame) => latest.current.onNoteSync?.(frame)),
       notes.on("created", (frame) => latest.current.onNoteCreatedSync?.(frame)),
@@ -44,6 +45,10 @@ export function useWebSocket(props = {}) {
       notes.on("folder", (frame) => latest.current.onFolderSync?.(frame)),
       notes.on("error", (error) => latest.current.onError?.(error)),
       client.on("error", (error) => latest.current.onError?.(error)),
+      client.on("state", ({ error }) => {
+        if (error && error !== told) latest.current.onError?.(error);
+        told = error;
+      }),
       client.on("authenticated", (auth) => latest.current.onAuthenticated?.(auth)),
     ];
     return () => offs.forEach((off) => off());
