@@ -4,6 +4,8 @@
 // An event is acked when the connected tab has applied it; every tab's handlers get it.
 
 import { Client } from "./client.js";
+import { systemClock } from "./clock.js";
+import { Database } from "./database.js";
 import { Emitter } from "./emitter.js";
 import { asError, StaffettaError } from "./errors.js";
 import { Handlers } from "./handlers.js";
@@ -18,9 +20,11 @@ const log = logOf("shared");
 /** @typedef {Client["snapshot"]} Snapshot */
 
 const SEEN_MAX = 2_000;
+/** A tab that does not let go of the connection for so long is frozen; it signs out when it wakes. */
+const FROZEN_MS = 5_000;
 
 /** What is forwarded from the connected tab as it is. */
-const FORWARDED = /** @type {const} */ (["authenticated", "message", "fullsync", "signedout", "stopped"]);
+const FORWARDED = /** @type {const} */ (["authenticated", "message", "taken", "fullsync", "signedout", "stopped"]);
 
 /** @type {Snapshot} */
 const NOTHING = {
@@ -60,12 +64,15 @@ export class SharedClient extends Emitter {
   #token = "";
   /** @type {Map<string, Set<string>>} */
   #rooms = new Map();
+  /** @type {Promise<void>} */
+  #work = Promise.resolve();
 
   /** @param {SharedOptions} options */
   constructor(options) {
     super();
     this.options = options;
     this.name = options.name ?? "staffetta";
+    this.clock = options.clock ?? systemClock;
     this.tab = globalThis.crypto.randomUUID();
     this.locks = /** @type {LockManager} */ (options.locks ?? globalThis.navigator?.locks);
     const Channel = options.BroadcastChannel ?? globalThis.BroadcastChannel;
@@ -90,7 +97,7 @@ export class SharedClient extends Emitter {
     const candidacy = new AbortController();
     this.#candidacy = candidacy;
     this.locks
-      .request(`staffetta:${this.name}:leader`, { signal: candidacy.signal }, () => this.#lead())
+      .request(this.#lockName, { signal: candidacy.signal }, () => this.#lead())
       .catch((error) => error?.name === "AbortError" || log("no lock", error));
   }
 
@@ -117,8 +124,20 @@ export class SharedClient extends Emitter {
 
   /** Signs every tab out. */
   async logout() {
+    const wasLeader = this.isLeader;
     this.#tell({ kind: "logout" });
     await this.#signOut();
+    // Another tab has the session, or none has: then it is forgotten here.
+    if (wasLeader) return;
+    const signal = AbortSignal.timeout(FROZEN_MS);
+    const forgetting = this.locks.request(this.#lockName, { signal }, () => this.#forget());
+    await forgetting.catch((error) => log("the session is still another tab's", error));
+  }
+
+  async #forget() {
+    const client = new Client(this.options);
+    await client.logout();
+    client.close();
   }
 
   /** Ends for good. */
@@ -134,6 +153,9 @@ export class SharedClient extends Emitter {
 
   /** @type {Client["applyIn"]} */
   applyIn(stores, type, apply) {
+    if (!(this.options.storage instanceof Database)) {
+      throw new StaffettaError("no-database", "applyIn needs a Database as the client's storage");
+    }
     const entry = { stores, type, apply };
     this.#inTransaction.push(entry);
     const off = this.#client?.applyIn(stores, type, apply);
@@ -157,11 +179,21 @@ export class SharedClient extends Emitter {
 
   /** @type {Client["enqueue"]} */
   enqueue(frame, id = this.#newId()) {
-    if (this.#client) return this.#client.enqueue(frame, id);
-    return new Promise((resolve, reject) => {
-      this.#asked.set(id, { frame, resolve, reject });
-      this.#tell({ kind: "enqueue", id, frame });
-    });
+    // Until it is answered: this tab, or the one that has the connection, may go before that.
+    const answered = new Promise((resolve, reject) => this.#asked.set(id, { frame, resolve, reject }));
+    if (this.#client) void this.#ask(this.#client, id, frame).then((answer) => this.#answered(answer));
+    else this.#tell({ kind: "enqueue", id, frame });
+    return answered;
+  }
+
+  /** @param {Client} client @param {string} id @param {Frame} frame */
+  async #ask(client, id, frame) {
+    try {
+      return { id, value: await client.enqueue(frame, id) };
+    } catch (thrown) {
+      const { code = "failed", message, noteId } = /** @type {StaffettaError} */ (thrown);
+      return { id, error: { code, message, noteId } };
+    }
   }
 
   /** Changes of this tab that wait to be sent. */
@@ -203,7 +235,7 @@ export class SharedClient extends Emitter {
         this.emit(name, value);
       });
     }
-    for (const name of /** @type {const} */ (["error", "taken", "refused"])) {
+    for (const name of /** @type {const} */ (["error", "refused"])) {
       client.on(name, (/** @type {any} */ value) => this.emit(name, value));
     }
     for (const { stores, type, apply } of this.#inTransaction) client.applyIn(stores, type, apply);
@@ -217,10 +249,9 @@ export class SharedClient extends Emitter {
     });
     client.connect();
     // What this tab asked of the one before is now its own to send.
-    for (const [id, asked] of this.#asked) {
-      client.enqueue(asked.frame, id).then(asked.resolve, asked.reject);
+    for (const [id, { frame }] of this.#asked) {
+      void this.#ask(client, id, frame).then((answer) => this.#answered(answer));
     }
-    this.#asked.clear();
     this.#tell({ kind: "leader" });
     return new Promise((resolve) => (this.#resign = () => resolve(undefined)));
   }
@@ -234,11 +265,9 @@ export class SharedClient extends Emitter {
       case "forward":
         return this.emit(message.name, message.value);
       case "event":
-        return this.#deliver(message.event).catch((error) => this.emit("error", asError(error)));
+        return this.#then(() => this.#deliver(message.event));
       case "fullsync":
-        for (const handler of this.#handlers.fullSyncs) {
-          await Promise.resolve(handler(message.request)).catch((error) => this.emit("error", asError(error)));
-        }
+        for (const handler of this.#handlers.fullSyncs) this.#then(() => handler(message.request));
         return;
       case "leader":
         for (const [id, { frame }] of this.#asked) this.#tell({ kind: "enqueue", id, frame });
@@ -262,14 +291,18 @@ export class SharedClient extends Emitter {
       case "logout":
         return this.#signOut();
       case "enqueue": {
-        const { id, frame } = message;
-        const answer = await client.enqueue(frame, id).then(
-          (value) => ({ value }),
-          (error) => ({ error: { code: error.code, message: error.message, noteId: error.noteId } }),
-        );
-        return this.#tell({ kind: "answer", id, ...answer });
+        const answer = await this.#ask(client, message.id, message.frame);
+        return this.#tell({ kind: "answer", ...answer });
       }
     }
+  }
+
+  /**
+   * Does what another tab told of, one thing after the other.
+   * @param {() => void | Promise<void>} work
+   */
+  #then(work) {
+    this.#work = this.#work.then(work).catch((error) => this.emit("error", asError(error)));
   }
 
   /**
@@ -285,16 +318,20 @@ export class SharedClient extends Emitter {
     if (frame.type === "leave_note") {
       const tabs = this.#rooms.get(noteId);
       tabs?.delete(tab);
-      if (tabs && tabs.size > 0) return true;
+      if (tabs && tabs.size > 0) return false;
     }
     return this.#client?.send(frame) ?? false;
+  }
+
+  get #lockName() {
+    return `staffetta:${this.name}:leader`;
   }
 
   /** @param {any} answer */
   #answered({ id, value, error }) {
     const asked = this.#asked.get(id);
     this.#asked.delete(id);
-    if (error) return asked?.reject(new StaffettaError(error.code, error.message, error));
+    if (error) return asked?.reject(new StaffettaError(error.code, error.message, { noteId: error.noteId }));
     asked?.resolve(value);
   }
 

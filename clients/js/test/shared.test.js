@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { MemoryKeyValue } from "../src/kv.js";
+import { Notes } from "../src/notes.js";
 import { SharedClient } from "../src/shared.js";
 import { authOk, fakeSockets, FakeClock, FakeLocks, settle } from "./fakes.js";
 
@@ -25,7 +26,8 @@ function channels() {
 function browser() {
   const clock = new FakeClock();
   const { WebSocket, sockets, last } = fakeSockets();
-  const shared = { storage: new MemoryKeyValue(), locks: new FakeLocks(), BroadcastChannel: channels() };
+  const storage = new MemoryKeyValue();
+  const shared = { storage, locks: new FakeLocks(), BroadcastChannel: channels() };
   const tab = () => {
     const client = new SharedClient({ url: "http://hub", getToken: () => "token", WebSocket, clock, ...shared });
     const heard = [];
@@ -42,7 +44,7 @@ function browser() {
     last().say({ type: "added", id: `p${seq}`, event_id: `e${seq}`, seq });
     await clock.advance(50);
   };
-  return { clock, tab, sockets, last, authenticate, event };
+  return { clock, tab, sockets, last, authenticate, event, storage, shared };
 }
 
 test("tabs share one connection and each gets everything", async () => {
@@ -144,4 +146,85 @@ test("signing out of one tab signs out all", async () => {
   assert.equal(last().isClosed, true);
   assert.equal(sockets.length, 1);
   assert.deepEqual([a.client.snapshot.state, b.client.snapshot.state], ["disconnected", "disconnected"]);
+});
+
+test("what one tab changes shows in the others", async () => {
+  const { tab, authenticate, last } = browser();
+  const [a, b] = [tab(), tab()].map(({ client }) => new Notes(client));
+  await settle();
+  await authenticate();
+  void b.update("n", { title: "mine" });
+  await settle();
+  last().say({ type: "note_update_success", noteId: "n", updatedNote: { id: "n", title: "mine", version: 2 } });
+  await settle();
+  assert.equal(a.get("n").title, "mine");
+  void a.create({ id: "m", title: "new" });
+  await settle();
+  last().say({ type: "pong" });
+  await settle();
+  assert.equal(b.get("m").title, "new");
+  void b.delete("m");
+  await settle();
+  last().say({ type: "pong" });
+  await settle();
+  assert.equal(a.get("m"), null);
+});
+
+test("a tab that is opened later has the notes", async () => {
+  const { tab, authenticate, shared } = browser();
+  shared.fetch = async () => new Response(JSON.stringify({ notes: [{ id: "n", version: 1 }], more: false }));
+  tab();
+  await settle();
+  await authenticate();
+  const notes = new Notes(tab().client);
+  notes.keepLoaded();
+  await settle();
+  assert.deepEqual(notes.all.map(({ id }) => id), ["n"]);
+});
+
+test("a change of the tab that had the connection is answered by the next one's", async () => {
+  const { tab, last, authenticate } = browser();
+  const [a] = [tab(), tab()];
+  await settle();
+  const taken = a.client.enqueue({ type: "note_update", noteId: "n", changes: {} });
+  await settle();
+  a.client.disconnect();
+  await settle();
+  await authenticate();
+  assert.equal(last().of("note_update").length, 1);
+  last().say({ type: "note_update_success", noteId: "n", updatedNote: { id: "n" } });
+  assert.equal((await taken).noteId, "n");
+});
+
+test("a tab without the connection applies one event after the other", async () => {
+  const { tab, authenticate, event } = browser();
+  const [, b] = [tab(), tab()];
+  const log = [];
+  b.client.onEvent("added", async ({ id }) => {
+    log.push(`${id} begins`);
+    await settle();
+    log.push(`${id} ends`);
+  });
+  await settle();
+  await authenticate();
+  await Promise.all([event(1), event(2)]);
+  await settle();
+  await settle();
+  assert.deepEqual(log, ["p1 begins", "p1 ends", "p2 begins", "p2 ends"]);
+});
+
+test("signing out while no tab is connected forgets the session all the same", async () => {
+  const { tab, authenticate, storage } = browser();
+  const { client } = tab();
+  await settle();
+  await authenticate();
+  client.disconnect();
+  assert.equal((await storage.get("session:0")).sessionId, "s1");
+  await client.logout();
+  assert.equal(await storage.get("session:0"), undefined);
+});
+
+test("applyIn without a database is refused at once", () => {
+  const { tab } = browser();
+  assert.throws(() => tab().client.applyIn(["photos"], "added", () => {}), { code: "no-database" });
 });
