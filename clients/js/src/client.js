@@ -70,6 +70,9 @@ export class Client extends Emitter {
   #queue = null;
   /** @type {import("./kv.js").KeyValue | null} */
   #storage = null;
+  #isClosed = false;
+  /** Counts the times it was authenticated. */
+  #life = 0;
 
   /** @param {ClientOptions} options */
   constructor(options) {
@@ -86,15 +89,15 @@ export class Client extends Emitter {
       apply: (event) => this.#apply(event),
       keep: async (ids, cursor) => this.#store?.keepProcessed(ids, cursor),
       ack: (ids) => this.link.send({ type: "ack", event_ids: ids }),
-      onError: (error) => this.emit("error", error),
+      onError: (error) => this.#failed(error),
     });
     this.fullSync = new FullSync({
       clock: this.clock,
       handlers: () => this.#handlers.fullSyncs,
       hold: () => this.inbox.hold(),
       release: () => this.inbox.release(),
-      complete: (cursor) => this.#completeFullSync(cursor),
-      onError: (error) => this.emit("error", error),
+      complete: (cursor, isCurrent) => this.#completeFullSync(cursor, isCurrent),
+      onError: (error) => this.#failed(error),
     });
     this.link.on("state", (snapshot) => this.#changed(snapshot));
     this.link.on("authenticated", (auth) => void this.#authenticated(auth));
@@ -139,6 +142,7 @@ export class Client extends Emitter {
   /** Ends for good: another client may have this one's session. */
   close() {
     this.disconnect();
+    this.#isClosed = true;
     this.#claim?.release();
     this.#claim = null;
   }
@@ -247,12 +251,15 @@ export class Client extends Emitter {
     this.#storage = this.options.storage ?? (await openStorage(this.name));
     this.#claim = await claimSlot(this.name, this.options.locks);
     const { slot } = this.#claim;
+    if (this.#isClosed) this.close();
     this.#store = new SessionStore(this.#storage, slot);
-    this.inbox.remember(await this.#store.load());
+    const record = await this.#store.load();
+    this.inbox.remember(record);
     const queue = new OutgoingQueue({
       clock: this.clock,
       storage: this.#storage,
       slot,
+      user: record.user,
       itemsMax: this.options.queueMax,
       send: (frame) => this.link.send(frame),
       ping: (then) => this.link.ping(then),
@@ -293,6 +300,8 @@ export class Client extends Emitter {
 
   /** @param {Auth} auth */
   async #authenticated(auth) {
+    const life = ++this.#life;
+    const isCurrent = () => life === this.#life && this.link.isAuthenticated;
     const before = this.#store?.record;
     if (before?.user && before.user !== auth.user) this.inbox.forget();
     const isLogBehind = auth.cursor < this.inbox.cursor && auth.needFullSync;
@@ -306,10 +315,10 @@ export class Client extends Emitter {
     } catch (error) {
       log("the session is not kept", error);
     }
-    if (!this.link.isAuthenticated) return;
+    if (!isCurrent()) return;
     void this.#queue?.online(auth.user);
-    if (auth.needFullSync && canCatchUp && (await this.#catchUpInstead(auth))) return;
-    this.#settle(auth);
+    if (auth.needFullSync && canCatchUp && (await this.#catchUpInstead(auth, isCurrent))) return;
+    if (isCurrent()) this.#settle(auth);
   }
 
   /** @param {Auth} auth */
@@ -319,11 +328,11 @@ export class Client extends Emitter {
     this.emit("fullsync", { isUnderWay: true });
   }
 
-  /** @param {Auth} auth */
-  async #catchUpInstead(auth) {
+  /** @param {Auth} auth @param {() => boolean} isCurrent */
+  async #catchUpInstead(auth, isCurrent) {
     try {
-      if (!(await this.catchUp()) || !(await this.inbox.release())) return false;
-      await this.#completeFullSync(auth.cursor);
+      if (!(await this.catchUp()) || !isCurrent() || !(await this.inbox.release())) return false;
+      await this.#completeFullSync(auth.cursor, isCurrent);
       return true;
     } catch (error) {
       log("catching up failed", error);
@@ -331,10 +340,11 @@ export class Client extends Emitter {
     }
   }
 
-  /** @param {number} cursor */
-  async #completeFullSync(cursor) {
+  /** @param {number} cursor @param {() => boolean} isCurrent */
+  async #completeFullSync(cursor, isCurrent) {
     this.inbox.settledUpTo(cursor);
     await this.#store?.keepProcessed([], this.inbox.cursor);
+    if (!isCurrent()) return;
     if (!this.link.send({ type: "sync_complete" })) {
       throw new StaffettaError("connection-lost", "the full sync was not confirmed");
     }
@@ -366,6 +376,12 @@ export class Client extends Emitter {
     // A revoked session would be refused for ever; the next one starts with a full sync.
     if (code === CloseCode.REVOKED && this.#isStarted) await this.#store?.clear();
     this.emit("stopped", code);
+  }
+
+  /** @param {Error} error */
+  #failed(error) {
+    if (this.hears("error")) return this.emit("error", error);
+    console.error("staffetta: nobody listens for errors", error);
   }
 
   async #forget() {

@@ -9,7 +9,7 @@ const log = logOf("database");
 
 const VALUES = "staffetta_values";
 const APPLIED = "staffetta_applied";
-/** Names of applied events kept per user; the hub sends none again that was acked so long ago. */
+/** Names of applied events that are kept; the hub sends none again that was acked so long ago. */
 const APPLIED_MAX = 5_000;
 
 /**
@@ -34,6 +34,18 @@ export async function openDatabase({
   upgrade = () => {},
   indexedDB = globalThis.indexedDB,
 } = {}) {
+  const open = () => opened(indexedDB, name, version, upgrade);
+  return new Database(await open(), open);
+}
+
+/**
+ * @param {IDBFactory} indexedDB
+ * @param {string} name
+ * @param {number} version
+ * @param {(database: IDBDatabase, oldVersion: number, transaction: IDBTransaction) => void} upgrade
+ * @returns {Promise<IDBDatabase>}
+ */
+async function opened(indexedDB, name, version, upgrade) {
   const request = indexedDB.open(name, version);
   request.onupgradeneeded = ({ oldVersion }) => {
     const database = request.result;
@@ -48,17 +60,22 @@ export async function openDatabase({
   const database = await answered(request);
   // Another tab with a newer version must not wait for this one.
   database.onversionchange = () => database.close();
-  return new Database(database);
+  return database;
 }
 
 /** @implements {KeyValue} */
 export class Database {
   #writes = 0;
+  #isLost = false;
+  /** @type {Promise<void> | null} */
+  #reopening = null;
 
-  /** @param {IDBDatabase} idb */
-  constructor(idb) {
+  /** @param {IDBDatabase} idb @param {() => Promise<IDBDatabase>} reopen */
+  constructor(idb, reopen) {
     /** The database itself, for the application's reads. */
     this.idb = idb;
+    this.reopen = reopen;
+    this.#watch();
   }
 
   /**
@@ -72,7 +89,8 @@ export class Database {
    * @returns {Promise<boolean>} Whether it was applied now.
    */
   async applyOnce(user, event, stores, applies) {
-    const transaction = this.idb.transaction([APPLIED, ...new Set(stores)], "readwrite");
+    const idb = await this.#live();
+    const transaction = idb.transaction([APPLIED, ...new Set(stores)], "readwrite");
     const done = finished(transaction);
     try {
       const applied = transaction.objectStore(APPLIED);
@@ -81,8 +99,9 @@ export class Database {
         await done;
         return false;
       }
-      applied.add({ user, event_id: event.event_id });
       for (const apply of applies) await apply(event, transaction);
+      // Last: a change that awaited something else, and so lost its transaction, fails here.
+      applied.add({ user, event_id: event.event_id });
       if (++this.#writes % 500 === 1) await this.#prune(applied);
       await done;
       return true;
@@ -100,19 +119,19 @@ export class Database {
 
   /** @param {string} key */
   async get(key) {
-    return answered(this.#values("readonly").get(key));
+    return answered((await this.#values("readonly")).get(key));
   }
 
   /** @param {string} key @param {any} value */
   async set(key, value) {
-    const values = this.#values("readwrite");
+    const values = await this.#values("readwrite");
     values.put(value, key);
     await finished(values.transaction);
   }
 
   /** @param {string} key */
   async remove(key) {
-    const values = this.#values("readwrite");
+    const values = await this.#values("readwrite");
     values.delete(key);
     await finished(values.transaction);
   }
@@ -120,7 +139,7 @@ export class Database {
   /** @param {string} prefix @returns {Promise<Array<[string, any]>>} */
   async entries(prefix) {
     const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
-    const values = this.#values("readonly");
+    const values = await this.#values("readonly");
     const [keys, found] = await Promise.all([
       answered(values.getAllKeys(range)),
       answered(values.getAll(range)),
@@ -132,9 +151,33 @@ export class Database {
     this.idb.close();
   }
 
+  /** A browser may close a database by itself, as when it runs out of memory. */
+  #watch() {
+    this.idb.onclose = () => {
+      log("closed by the browser");
+      this.#reopening = null;
+      this.#isLost = true;
+    };
+  }
+
+  async #live() {
+    if (!this.#isLost) return this.idb;
+    this.#reopening ??= this.reopen().then((idb) => {
+      this.idb = idb;
+      this.#isLost = false;
+      this.#watch();
+    });
+    try {
+      await this.#reopening;
+    } finally {
+      this.#reopening = null;
+    }
+    return this.idb;
+  }
+
   /** @param {IDBTransactionMode} mode */
-  #values(mode) {
-    return this.idb.transaction(VALUES, mode).objectStore(VALUES);
+  async #values(mode) {
+    return (await this.#live()).transaction(VALUES, mode).objectStore(VALUES);
   }
 
   /** @param {IDBObjectStore} applied */

@@ -48,6 +48,14 @@ export class Emitter {
   }
 
   /**
+   * Whether anybody listens.
+   * @param {keyof Events} name
+   */
+  hears(name) {
+    return (this.#listeners.get(name)?.size ?? 0) > 0;
+  }
+
+  /**
    * @template {keyof Events} Name
    * @param {Name} name
    * @param {Events[Name]} value

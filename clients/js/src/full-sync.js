@@ -19,7 +19,8 @@ const log = logOf("full-sync");
  * @property {() => FullSyncHandler[]} handlers
  * @property {() => void} hold Events wait from here on.
  * @property {() => Promise<boolean>} release They are applied; false when one was not.
- * @property {(cursor: number) => Promise<void>} complete Everything is here.
+ * @property {(cursor: number, isCurrent: () => boolean) => Promise<void>} complete Everything is here; the hub
+ *   is told if it still is current after what is awaited.
  * @property {(error: Error) => void} [onError]
  * @property {import("./clock.js").Clock} [clock]
  */
@@ -70,7 +71,7 @@ export class FullSync {
       if (run !== this.#run) return;
       if (!(await this.options.release())) throw new Error("an event that waited was not applied");
       if (run !== this.#run) return;
-      await this.options.complete(this.#cursor);
+      await this.options.complete(this.#cursor, () => run === this.#run);
       if (run === this.#run) this.stop();
     } catch (error) {
       if (run !== this.#run) return;

@@ -190,10 +190,11 @@ export class Link extends Emitter {
   async #attempt() {
     this.#abandon();
     const life = this.#life;
-    if (this.#state !== "error") this.#become(this.#attempts === 0 ? "connecting" : "reconnecting");
+    if (this.#attempts === 0) this.#become("connecting");
+    else if (this.#state !== "error") this.#become("reconnecting");
     let token, sessionId;
     try {
-      token = await askForToken(this.options.getToken, this.#tokenReason);
+      token = await askForToken(this.options.getToken, this.#tokenReason, this.clock);
       sessionId = await this.sessionId();
     } catch (error) {
       if (life === this.#life) this.#retry(errorOf(error), "reconnect");
@@ -283,7 +284,7 @@ export class Link extends Emitter {
   async #renew() {
     const life = this.#life;
     try {
-      const token = await askForToken(this.options.getToken, "renewal");
+      const token = await askForToken(this.options.getToken, "renewal", this.clock);
       if (life !== this.#life) return;
       if (token === null) return this.#signOut();
       if (token === this.#token) return this.#renewIn(RENEWAL_RETRY_MS);

@@ -20,6 +20,7 @@ const log = logOf("outgoing-queue");
  * @property {(taken: { id: string, frame: Frame, answer: Frame | null }) => void} [onTaken]
  * @property {(refused: { id: string, frame: Frame, error: RefusedError }) => void} [onRefused]
  * @property {import("./clock.js").Clock} [clock]
+ * @property {string | null} [user] Whose changes these are, until `online` says so.
  * @property {number} [itemsMax] 1000.
  * @property {number} [answerMsMax] After this the item is sent again; 30000.
  * @property {number} [againMs] Pause after "try again"; 1000.
@@ -46,6 +47,7 @@ export class OutgoingQueue {
   constructor(options) {
     this.options = options;
     this.clock = options.clock ?? systemClock;
+    this.#user = options.user ?? null;
   }
 
   /** How many wait, the one that was sent included. */

@@ -39,7 +39,7 @@ const EDIT_READY = ["AssetEditReadyV1", "AssetEditReadyV2"];
  * @property {(uploads: any[]) => void | Promise<void>} [applyUploads] A batch of ready uploads.
  * @property {(edit: any) => void | Promise<void>} [applyEdit] An edit that is ready.
  * @property {(type: string, value: any) => void | Promise<void>} [refresh]
- * @property {(error: Error, change: { action: string, value: any }) => void} [onError]
+ * @property {(error: Error, change: { action: string, value: any }) => void} [onError] Instead of the console.
  * @property {import("./clock.js").Clock} [clock]
  * @property {number} [debounceMs] After the last change; 500.
  * @property {number} [uploadsMs] After the last ready upload; 5000.
@@ -125,7 +125,10 @@ export class PendingChanges {
     const uploads = this.#uploads.map(({ value }) => value);
     this.#uploads = [];
     if (uploads.length === 0) return this.#work;
-    return this.#then(() => this.#try("uploads", uploads, this.options.applyUploads));
+    const life = this.#life;
+    return this.#then(async () => {
+      if (life === this.#life) await this.#try("uploads", uploads, this.options.applyUploads);
+    });
   }
 
   /** Forgets what waits, as at logout. */
@@ -187,7 +190,8 @@ export class PendingChanges {
       await apply?.(value);
     } catch (error) {
       log(action, "failed", error);
-      this.options.onError?.(asError(error), { action, value });
+      if (this.options.onError) return this.options.onError(asError(error), { action, value });
+      console.error(`staffetta: ${action} was not applied`, error);
     }
   }
 

@@ -73,7 +73,7 @@ export class UpdatesClient {
       apply: (update) => this.#apply(update),
       keep: async (refs, cursor) => this.#store?.keepProcessed(refs, cursor),
       ack: (refs) => this.#reply(refs),
-      onError: (error) => this.events.emit("error", error),
+      onError: (error) => this.#failed(error),
     });
     this.fullSync = new FullSync({
       clock: this.clock,
@@ -84,13 +84,14 @@ export class UpdatesClient {
         await this.command("sync_complete");
         this.events.emit("fullsync", { isUnderWay: false });
       },
-      onError: (error) => this.events.emit("error", error),
+      onError: (error) => this.#failed(error),
     });
     this.link.on("state", (snapshot) => {
       if (snapshot.state !== "authenticated") this.#lost();
       this.events.emit("state", snapshot);
     });
     this.link.on("authenticated", (auth) => void this.#authenticated(auth));
+    this.link.on("renewed", (auth) => this.#settle(auth));
     this.link.on("frame", (frame) => this.#heard(frame));
     this.link.on("signedout", () => this.events.emit("signedout", undefined));
     this.link.on("stopped", (code) => void this.#stopped(code));
@@ -212,6 +213,11 @@ export class UpdatesClient {
     if (auth.needFullSync) this.inbox.hold();
     this.events.emit("authenticated", auth);
     await this.#store?.keepSession(auth.user, auth.sessionId).catch(() => {});
+    this.#settle(auth);
+  }
+
+  /** @param {import("./link.js").Auth} auth */
+  #settle(auth) {
     if (!auth.needFullSync || !this.link.isAuthenticated) return;
     this.fullSync.start(auth.cursor);
     this.events.emit("fullsync", { isUnderWay: true });
@@ -255,6 +261,12 @@ export class UpdatesClient {
     this.#commands.delete(ref);
     this.clock.clearTimeout(command?.timer);
     return command;
+  }
+
+  /** @param {Error} error */
+  #failed(error) {
+    if (this.events.hears("error")) return this.events.emit("error", error);
+    console.error("staffetta: nobody listens for errors", error);
   }
 
   #lost() {

@@ -258,3 +258,63 @@ test("applyIn writes event and change in one transaction, and needs a database",
   assert.deepEqual(acked(last()), ["e1"]);
   assert.throws(() => world().client.applyIn([], "added", () => {}), { code: "no-database" });
 });
+
+test("what was queued offline after a reload is not sent as another user", async () => {
+  const { client, storage } = await connected();
+  client.close();
+  const next = world({ storage });
+  const left = next.client.enqueue({ type: "note_update", noteId: "n", changes: {} });
+  const lost = assert.rejects(left, { code: "closed" });
+  await settle();
+  next.client.connect();
+  await settle();
+  await next.authenticate({ user: "bob", session_id: "s2" });
+  await lost;
+  assert.deepEqual(next.last().of("note_update"), []);
+});
+
+test("a full sync is not confirmed by one of an earlier connection", async () => {
+  const storage = new MemoryKeyValue();
+  const it = world({ storage });
+  it.client.onFullSync(async () => {});
+  it.client.connect();
+  await settle();
+  const set = storage.set.bind(storage);
+  let keep = () => {};
+  storage.set = async (key, value) => {
+    if (value.cursor === 5) await new Promise((resolve) => (keep = () => resolve(undefined)));
+    return set(key, value);
+  };
+  await it.authenticate({ need_full_sync: true, cursor: 5 });
+  it.client.onFullSync(() => new Promise(() => {}));
+  it.last().drop();
+  await it.clock.advance(1_000);
+  await it.authenticate({ need_full_sync: true, cursor: 5 });
+  keep();
+  await settle();
+  assert.equal(it.sockets.length, 2);
+  assert.deepEqual(it.last().of("sync_complete"), []);
+});
+
+test("what goes wrong is on the console when nobody listens for it", async (context) => {
+  const { mock } = context.mock.method(console, "error", () => {});
+  const { client, clock, event } = await connected();
+  client.onEvent("added", () => { throw new Error("no room"); });
+  event(1);
+  await clock.advance(50);
+  assert.equal(mock.callCount(), 1);
+  client.on("error", () => {});
+  event(2);
+  await clock.advance(50);
+  assert.equal(mock.callCount(), 1);
+});
+
+test("a client that is closed while it starts keeps no session", async () => {
+  const locks = new FakeLocks();
+  const { client } = world({ locks });
+  const starting = client.start();
+  client.close();
+  await starting;
+  await settle();
+  assert.equal(locks.held.size, 0);
+});

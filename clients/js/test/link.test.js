@@ -250,3 +250,31 @@ test("disconnecting while a token is fetched opens nothing", async () => {
   assert.equal(sockets.length, 0);
   assert.equal(link.snapshot.state, "disconnected");
 });
+
+test("a token that has ended by a wrong clock, and was taken, is not renewed over and over", async () => {
+  const ended = () => tokenUntil(1_700_000_000 - 7_200);
+  const { clock, asked } = await authenticated({ tokens: [ended(), ended(), ended()] });
+  await clock.advance(20_000);
+  assert.deepEqual(asked, ["connect"]);
+});
+
+test("a token that is never given is given up, and asked for again", async () => {
+  let asked = 0;
+  const { clock, link, sockets } = world({ getToken: () => (asked++ === 0 ? new Promise(() => {}) : "token") });
+  link.connect();
+  await clock.advance(30_000);
+  assert.equal(link.snapshot.error.code, "no-token");
+  await clock.advance(1_000);
+  assert.deepEqual([asked, sockets.length], [2, 1]);
+});
+
+test("connecting again after the last attempt failed says so", async () => {
+  const { link, states, last } = world({ attemptsMax: 1 });
+  link.connect();
+  await settle();
+  last().drop();
+  assert.equal(link.snapshot.state, "error");
+  link.connect();
+  assert.equal(link.snapshot.state, "connecting");
+  assert.deepEqual(states, ["connecting", "error", "connecting"]);
+});

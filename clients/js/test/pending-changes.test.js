@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { PendingChanges } from "../src/pending-changes.js";
-import { FakeClock } from "./fakes.js";
+import { FakeClock, settle } from "./fakes.js";
 
 function world() {
   const clock = new FakeClock();
@@ -126,4 +126,28 @@ test("the set of events listened to can be switched", async () => {
   changes.listen(events, "none");
   events.say({ type: "AssetEditReadyV1", event_id: "e", seq: 9 });
   assert.equal(done.length, 2);
+});
+
+test("logging out also forgets ready uploads that wait for their turn", async () => {
+  let finish;
+  const slow = new Promise((resolve) => (finish = resolve));
+  const batches = [];
+  const clock = new FakeClock();
+  const changes = new PendingChanges({ clock, apply: { assetDelete: () => slow }, applyUploads: (all) => void batches.push(all) });
+  changes.add("assetDelete", 1);
+  changes.addUpload(2);
+  await clock.advance(5_000);
+  changes.clear();
+  finish();
+  await settle();
+  assert.deepEqual(batches, []);
+});
+
+test("a change that fails is on the console when nobody is told of it", async (context) => {
+  const { mock } = context.mock.method(console, "error", () => {});
+  const clock = new FakeClock();
+  const changes = new PendingChanges({ clock, apply: { assetDelete: () => { throw new Error("no"); } } });
+  changes.add("assetDelete", 1);
+  await clock.advance(500);
+  assert.equal(mock.callCount(), 1);
 });

@@ -106,3 +106,25 @@ test("each open tab is a session of its own, and a closed one's is free", async 
   assert.equal((await claimSlot("app", locks)).slot, "0");
   assert.equal((await claimSlot("app", null)).slot, "0");
 });
+
+test("an event whose change came after its transaction is not taken for applied", async () => {
+  const { database } = await photos();
+  const event = { event_id: "e1", id: "p1" };
+  const late = async (event, transaction) => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    put(event, transaction);
+  };
+  await assert.rejects(database.applyOnce("alice", event, ["photos"], [late]));
+  assert.equal(await database.applyOnce("alice", event, ["photos"], [put]), true);
+  assert.deepEqual(await all(database, "photos"), ["p1"]);
+});
+
+test("a database the browser has closed is opened again", async () => {
+  const { database } = await photos();
+  await database.set("a", 1);
+  database.idb.close();
+  database.idb.onclose(new Event("close"));
+  assert.equal(await database.get("a"), 1);
+  assert.equal(await database.applyOnce("alice", { event_id: "e1", id: "p1" }, ["photos"], [put]), true);
+  assert.deepEqual(await all(database, "photos"), ["p1"]);
+});

@@ -119,3 +119,13 @@ test("an expired token and a restart are told as on /ws", async () => {
   await clock.advance(500);
   assert.equal(sockets.length, 3);
 });
+
+test("a renewal may ask for a full sync as well", async () => {
+  const { client, last } = await world();
+  let done = 0;
+  client.onFullSync(() => void done++);
+  const data = { user: "alice", session_id: "s1", need_full_sync: true, cursor: 0 };
+  last().say(reply("staffetta-auth", { ok: true, data }));
+  await settle();
+  assert.equal(done, 1);
+});
