@@ -167,7 +167,7 @@ fn greet(address: SocketAddr, config: &Config) -> io::Result<()> {
     }
     writeln!(out, "  follow       {program} tail --user alice")?;
     writeln!(out, "  publish      {program} publish alice added '{{\"id\":\"photo-1\"}}'")?;
-    if config.demo.is_on(address.ip().is_loopback()) {
+    if config.demo.is_on(address.ip().is_loopback() && config.auth.uses_own_secret()) {
         writeln!(out, "  demo         http://{address}/demo")?;
     }
     writeln!(out, "  HTTP API     http://{address}/api/v1/openapi.json")?;

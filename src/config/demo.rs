@@ -14,7 +14,7 @@ pub struct DemoConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DemoEnabled {
-    /// When the hub listens on a loopback address.
+    /// When the hub listens on a loopback address and signs tokens with a secret of its own.
     Auto,
     /// Always.
     On,
@@ -29,10 +29,10 @@ impl Default for DemoConfig {
 }
 
 impl DemoConfig {
-    /// Whether the demo is served by a hub that listens so.
-    pub fn is_on(&self, is_loopback: bool) -> bool {
+    /// Whether the demo is served by a hub that can, or cannot, sign visitors in.
+    pub fn is_on(&self, can_sign_in: bool) -> bool {
         match self.enabled {
-            DemoEnabled::Auto => is_loopback,
+            DemoEnabled::Auto => can_sign_in,
             DemoEnabled::On => true,
             DemoEnabled::Off => false,
         }

@@ -64,11 +64,11 @@ pub(crate) struct Demo {
 impl Demo {
     /// The demo, if the configuration wants it.
     pub(crate) fn of(hub: &Hub, config: &Config) -> Option<Self> {
-        let is_loopback = config.server.listen.ip().is_loopback();
-        if !config.demo.is_on(is_loopback) {
+        let can_sign = config.server.listen.ip().is_loopback() && config.auth.uses_own_secret();
+        if !config.demo.is_on(can_sign) {
             return None;
         }
-        let secret = (is_loopback && config.auth.uses_own_secret())
+        let secret = can_sign
             .then(|| Secret::load_or_create(&config.auth.secret_file).ok())
             .flatten()
             .map(|(secret, _)| Arc::new(secret));
@@ -119,7 +119,7 @@ async fn token(
     demo: web::ThinData<Demo>,
     visitor: web::Json<Visitor>,
 ) -> HttpResponse {
-    let Some(secret) = demo.secret.as_deref().filter(|_| is_local(&request)) else {
+    let Some(secret) = demo.secret.as_deref().filter(|_| may_ask(&request)) else {
         return not_here();
     };
     let Some(user) = demo_user(&visitor.name) else {
@@ -150,7 +150,7 @@ async fn publish(
     demo: web::ThinData<Demo>,
     photo: web::Json<Photo>,
 ) -> HttpResponse {
-    if demo.secret.is_none() || !is_local(&request) {
+    if demo.secret.is_none() || !may_ask(&request) {
         return not_here();
     }
     let Photo { name, kind, data } = photo.into_inner();
@@ -172,8 +172,13 @@ async fn publish(
 }
 
 fn not_here() -> HttpResponse {
-    let why = "this hub signs nobody in: it has keys of its own, or is not on a loopback address";
+    let why = "this hub signs nobody in: it has keys of its own, is not on a loopback address, \
+        or another page asks";
     HttpResponse::Forbidden().json(json!({"detail": why}))
+}
+
+fn may_ask(request: &HttpRequest) -> bool {
+    is_local(request) && is_own_page(request)
 }
 
 fn demo_user(name: &str) -> Option<UserId> {
@@ -182,6 +187,17 @@ fn demo_user(name: &str) -> Option<UserId> {
         && name.chars().count() <= NAME_CHARS_MAX
         && name.chars().all(is_fit);
     is_name.then(|| UserId::new(&format!("{PREFIX}{}", name.trim())).ok()).flatten()
+}
+
+/// Whether a page of the hub itself asks, or no page at all: another site's page, and that of
+/// another port of this machine, is told apart by what its browser says of it.
+fn is_own_page(request: &HttpRequest) -> bool {
+    let header =
+        |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = header("host").unwrap_or_default();
+    let is_same = |origin: &str| origin.split_once("://").is_some_and(|(_, from)| from == host);
+    header("origin").is_none_or(is_same)
+        && header("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"))
 }
 
 /// Whether the request was made to this machine by name, and came through no proxy: neither a
@@ -232,6 +248,27 @@ mod tests {
         }
         assert!(!with(&[]));
         assert!(!with(&[("host", "localhost"), ("x-forwarded-for", "10.0.0.1")]));
+    }
+
+    #[test]
+    fn only_the_hubs_own_page_is_signed_in() {
+        let with = |headers: &[(&'static str, &'static str)]| {
+            let mut request = TestRequest::default().insert_header(("host", "localhost:3000"));
+            for header in headers {
+                request = request.insert_header(*header);
+            }
+            is_own_page(&request.to_http_request())
+        };
+        assert!(with(&[]), "no page at all");
+        assert!(with(&[("origin", "http://localhost:3000"), ("sec-fetch-site", "same-origin")]));
+        for origin in
+            ["http://evil.example", "http://localhost:5000", "http://127.0.0.1:3000", "null"]
+        {
+            assert!(!with(&[("origin", origin)]), "{origin}");
+        }
+        for site in ["cross-site", "same-site"] {
+            assert!(!with(&[("sec-fetch-site", site)]), "{site}");
+        }
     }
 
     #[test]

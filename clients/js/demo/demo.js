@@ -12,6 +12,7 @@ let name = "";
 let devices = [];
 /** What the application keeps: the photos there are. */
 let photos = [];
+let uploads = 0;
 
 async function ask(path, body) {
   const response = await fetch(path, {
@@ -39,16 +40,25 @@ async function signIn(visitor) {
   };
   devices = ["Phone", "Laptop"].map((device) => new Device(device, world));
   find("devices").replaceChildren(...devices.map(({ pane }) => pane));
+  find(`tab-${document.body.dataset.tab}`).focus();
   const [phone] = devices;
   phone.client.on("fullsync", ({ isUnderWay }) => {
-    if (isUnderWay || phone.notes.notes.all.length > 0) return;
+    if (isUnderWay || phone.client.snapshot.state !== "authenticated" || phone.notes.notes.all.length > 0) return;
     void phone.notes.create("Shopping list", "Bread\nOlives\n");
   });
 }
 
 /** Publishes to the visitor's devices, as an application's server does. */
 async function publish(type, data) {
-  const { event_id: eventId } = await ask("photos", { name, type, data });
+  const failure = find("failure");
+  let eventId;
+  try {
+    ({ event_id: eventId } = await ask("photos", { name, type, data }));
+    failure.hidden = true;
+  } catch {
+    failure.hidden = false;
+    return;
+  }
   if (type === "on_upload_success") photos.push(data);
   if (type === "on_asset_delete") photos = photos.filter(({ id }) => id !== data);
   localStorage.setItem(`staffetta-demo:${name}`, JSON.stringify(photos.slice(-60)));
@@ -84,10 +94,11 @@ find("sign-out").addEventListener("click", () => {
   find("stage").hidden = true;
   find("sign-out").hidden = true;
   find("welcome").hidden = false;
+  find("name").focus();
 });
 
 find("upload").addEventListener("click", () => {
-  const name = NAMES[photos.length % NAMES.length];
+  const name = NAMES[uploads++ % NAMES.length];
   const photo = { id: crypto.randomUUID(), name, hue: Math.floor(Math.random() * 360) };
   void publish("on_upload_success", photo);
 });

@@ -28,7 +28,6 @@ export class Device {
     this.network = new Network({
       onEvent: (frame) => trail.sent(name, frame),
       onAcks: (ids) => trail.acked(name, ids),
-      onAnswer: () => {},
     });
     this.client = new Client({
       url: new URL("..", location.href).href,
@@ -48,7 +47,13 @@ export class Device {
       await this.notes.load();
     });
     this.client.on("state", () => this.#showState());
-    this.client.on("taken", () => this.#showState());
+    this.client.on("taken", ({ frame, answer }) => {
+      trail.made(name, { ...frame, ...answer, type: `${frame.type.replace("_update", "")}_sync` });
+      this.#showState();
+    });
+    this.client.on("fullsync", ({ isUnderWay }) => {
+      if (!isUnderWay && this.client.snapshot.state === "authenticated") trail.synced(name);
+    });
     this.#wire();
     this.client.connect();
   }

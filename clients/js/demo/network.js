@@ -6,7 +6,7 @@ export class Network {
   isOn = true;
   letsAcksPass = true;
 
-  /** @param {{ onEvent(frame: any): void, onAcks(ids: string[]): void, onAnswer(frame: any): void }} watcher */
+  /** @param {{ onEvent(frame: any): void, onAcks(ids: string[]): void }} watcher */
   constructor(watcher) {
     const network = this;
     this.watcher = watcher;
@@ -77,6 +77,5 @@ export class Network {
   #sees(text) {
     const frame = JSON.parse(text);
     if (frame.event_id && frame.seq) this.watcher.onEvent(frame);
-    if (frame.type === "note_update_success") this.watcher.onAnswer(frame);
   }
 }

@@ -67,6 +67,7 @@ export class Notes extends Emitter {
     this.rooms = new Rooms((frame) => client.send(frame));
     this.#offs = [
       client.on("authenticated", () => this.rooms.rejoin()),
+      client.on("state", ({ state }) => state === "authenticated" || this.#offline()),
       client.on("taken", (taken) => this.#taken(taken)),
       client.on("message", (frame) => this.#heard(frame)),
       client.onEvent("note_sync", (event) => this.#synced(event)),
@@ -270,6 +271,10 @@ export class Notes extends Emitter {
       this.emit("error", asError(error));
       this.clock.setTimeout(() => void this.#loadFirst(), this.backoff.next());
     }
+  }
+
+  #offline() {
+    for (const noteId of this.rooms.offline()) this.emit("presence", { noteId, users: [] });
   }
 
   /** @param {Frame} frame */

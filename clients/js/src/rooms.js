@@ -28,6 +28,13 @@ export class Rooms {
     return this.#present.get(String(noteId)) ?? [];
   }
 
+  /** Who is present is not known while offline; the rooms that changes are returned. */
+  offline() {
+    const changed = [...this.#present.keys()];
+    this.#present.clear();
+    return changed;
+  }
+
   /** @param {string} noteId @param {boolean} presence */
   join(noteId, presence) {
     this.#joined.set(String(noteId), { presence });

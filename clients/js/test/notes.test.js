@@ -227,3 +227,14 @@ test("notes that are kept loaded are there without a full sync, with what happen
   await settle();
   assert.deepEqual(notes.all.map(({ id }) => id).sort(), ["a", "new"]);
 });
+
+test("who is present is not known while offline", async () => {
+  const { clock, notes, last } = await world();
+  const shown = [];
+  notes.on("presence", ({ users }) => shown.push(users.length));
+  notes.join("n", { presence: true });
+  last().say({ type: "presence_state", noteId: "n", users: [{ userId: "alice", connections: 2 }] });
+  last().drop();
+  assert.deepEqual([notes.present("n"), shown], [[], [1, 0]]);
+  await clock.advance(1_000);
+});

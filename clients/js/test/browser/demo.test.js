@@ -2,8 +2,9 @@
 // taken on the way.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { request } from "node:http";
 import { join } from "node:path";
+import { after, before, test } from "node:test";
 
 import { Hub } from "../hub/hub.js";
 import { launch, newContext } from "./browser.js";
@@ -22,10 +23,10 @@ const shots = process.env.STAFFETTA_SHOTS;
 const shoot = async (page, name, options) =>
   shots && page.screenshot({ path: join(shots, `${name}.png`), ...options });
 
-async function visit(options) {
+async function visit(options, on = hub) {
   const { context, problems } = await newContext(browser, { viewport: { width: 1100, height: 860 }, ...options });
   const page = await context.newPage();
-  await page.goto(`${hub.url}/demo`);
+  await page.goto(`${on.url}/demo`);
   return { page, problems };
 }
 
@@ -90,9 +91,73 @@ test("notes: what is typed on one device is on the other, offline edits come lat
   await text("Laptop").press("Control+Home");
   await page.keyboard.type("Coffee\n");
   await page.locator("[data-device=Laptop] >> text=/change.* wait/").waitFor();
+  assert.equal(await page.textContent("[data-device=Laptop] .presence"), "", "nobody knows while offline");
+  await text("Phone").press("Control+End");
+  await page.keyboard.type(" and basil");
+  await latest(page).locator("td:nth-child(3) >> text=waits in the hub").waitFor();
+  assert.equal(await latest(page).locator("td:nth-child(2)").textContent(), "made here");
   await page.locator("[data-device=Laptop] .network").setChecked(true);
   await has("Phone", "Coffee");
   assert.deepEqual(problems, []);
+});
+
+test("a device that never acks is given up, and does a full sync: the trail says so", async () => {
+  const impatient = await Hub.start({ STAFFETTA_DELIVERY_ACK_WAIT_MS: "200", STAFFETTA_DELIVERY_REDELIVERIES_MAX: "3" });
+  try {
+    const { page, problems } = await visit({}, impatient);
+    await signIn(page, "Carla");
+    await page.locator("[data-device=Laptop] .acks").setChecked(false);
+    await page.click("#upload");
+    await latest(page).locator("td:nth-child(3) >> text=full sync").waitFor();
+    assert.match(await latest(page).locator("td:nth-child(2)").textContent(), /acked/);
+    await tiles(page, "Laptop", 1);
+    assert.deepEqual(problems, []);
+  } finally {
+    await impatient.close();
+  }
+});
+
+test("a photo that is not published is said to be so", async () => {
+  const { page, problems } = await visit();
+  await signIn(page, "Dario");
+  await page.route("**/demo/photos", (route) => route.abort());
+  await page.click("#upload");
+  await page.locator("#failure >> text=/Not published/").waitFor();
+  await page.unroute("**/demo/photos");
+  await page.click("#upload");
+  await tiles(page, "Phone", 1);
+  assert.equal(await page.locator("#failure").isVisible(), false);
+  // What Chromium itself says of a request that failed.
+  assert.deepEqual(problems.filter((problem) => !problem.startsWith("Failed to load resource")), []);
+});
+
+/** The status of a sign-in with these headers. */
+function signInWith(headers) {
+  return new Promise((resolve, reject) => {
+    const asking = request(`${hub.url}/demo/token`, { method: "POST", headers: { "Content-Type": "application/json", ...headers } });
+    asking.on("response", (response) => resolve(response.resume().statusCode)).on("error", reject);
+    asking.end('{"name":"Ada"}');
+  });
+}
+
+test("a page of another site, or of another port, gets no token", async () => {
+  assert.equal(await signInWith({}), 200);
+  for (const headers of [
+    { Origin: "http://elsewhere.test" }, { Origin: "null" }, { "Sec-Fetch-Site": "cross-site" },
+    { "Sec-Fetch-Site": "same-site" }, { Host: "elsewhere.test:3000" }, { "X-Forwarded-For": "10.0.0.1" },
+  ]) assert.equal(await signInWith(headers), 403, JSON.stringify(headers));
+  assert.equal(await signInWith({ "Content-Type": "text/plain" }), 405);
+  const other = await Hub.start();
+  try {
+    const { page } = await visit({}, other);
+    const answer = await page.evaluate(
+      (url) => fetch(`${url}/demo/token`, { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"name":"Ada"}' }).then(({ status }) => status, () => "refused"),
+      hub.url,
+    );
+    assert.equal(answer, "refused");
+  } finally {
+    await other.close();
+  }
 });
 
 test("it fits a small screen, and works by keyboard", async () => {
@@ -114,6 +179,15 @@ test("it fits a small screen, and works by keyboard", async () => {
   await page.waitForTimeout(shots ? 600 : 0);
   await shoot(page, "demo-small", { fullPage: true });
   assert.deepEqual(problems, []);
+});
+
+test("a hub with keys of its own has no demo, unless it is switched on", async () => {
+  const keys = await Hub.start({ STAFFETTA_AUTH_KEYS: '[{ algorithm = "HS256", secret = "a-real-key-of-thirty-two-bytes-or-more" }]' });
+  try {
+    assert.equal((await fetch(`${keys.url}/demo/`)).status, 404);
+  } finally {
+    await keys.close();
+  }
 });
 
 test("a hub with keys of its own signs nobody in", async () => {
