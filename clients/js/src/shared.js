@@ -16,6 +16,7 @@ import { askForToken, endOf } from "./token.js";
 const log = logOf("shared");
 
 /** @typedef {import("./protocol.js").Frame} Frame */
+/** @typedef {import("./client.js").HubEvent} HubEvent */
 /** @typedef {import("./client.js").ClientOptions & { BroadcastChannel?: any }} SharedOptions */
 /** @typedef {Client["snapshot"]} Snapshot */
 
@@ -335,7 +336,7 @@ export class SharedClient extends Emitter {
     asked?.resolve(value);
   }
 
-  /** @param {import("./client.js").HubEvent} event */
+  /** @param {HubEvent} event */
   async #deliver(event) {
     if (this.#seen.has(event.event_id)) return;
     await this.#handlers.apply(event, async () => {});

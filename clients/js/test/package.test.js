@@ -15,6 +15,11 @@ test("the types hold, and are made for the package", () => {
   for (const path of ["types/index.d.ts", "types/react/index.d.ts"]) assert.match(read(path), /export/);
 });
 
+test("the types hold for who installs it, whoever checks them", () => {
+  const options = ["--noEmit", "--strict", "--skipLibCheck", "false", "--types", "node", "--module", "nodenext", "--lib", "es2022,dom"];
+  run(process.execPath, "node_modules/typescript/bin/tsc", ...options, "types/index.d.ts", "types/react/index.d.ts");
+});
+
 test("the package holds the client, its types and its papers, and nothing else", () => {
   const [{ files }] = JSON.parse(run("npm", "pack", "--dry-run", "--json", "--ignore-scripts"));
   const strange = files.map(({ path }) => path).filter((path) =>

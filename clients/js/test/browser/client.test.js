@@ -61,6 +61,7 @@ async function start({ token, options }) {
       });
   }
   it.notes = new staffetta.Notes(it.client);
+  it.notes.keepLoaded();
   it.lifecycle = new staffetta.Lifecycle({ client: it.client });
   await it.lifecycle.start();
   window.device = it;
@@ -211,5 +212,52 @@ test("tabs share one connection; when its tab is closed, another has it", async 
     assert.deepEqual(await applied(page), ["p1", "p2"]);
   }
   assert.equal((await sessions()).length, 1);
+  assert.deepEqual(problems, []);
+});
+
+test("tabs that share a connection show each other's notes; the crash of the connected one loses nothing", async () => {
+  const user = someone();
+  const { context } = await newContext(browser);
+  const [a, b] = [await device(context, user, { shared: true }), await device(context, user, { shared: true })];
+  await Promise.all([a, b].map(online));
+  const title = (page, wanted) => page.waitForFunction((wanted) => window.device.notes.get("shared")?.title === wanted, wanted);
+  await b.evaluate(() => window.device.notes.create({ id: "shared", title: "one" }));
+  await title(a, "one");
+  await a.evaluate(() => window.device.notes.update("shared", { title: "two" }));
+  await title(b, "two");
+  const late = await device(context, user, { shared: true });
+  await title(late, "two");
+  // The change is asked of a tab that crashes before the hub has it.
+  const session = await context.newCDPSession(a);
+  await hub.stop("SIGKILL");
+  const taken = b.evaluate(() => window.device.notes.update("shared", { title: "three" }).then(() => "taken"));
+  await b.waitForFunction(() => window.device.client.pendingFrames.length === 1);
+  void session.send("Page.crash").catch(() => {});
+  await new Promise((resolve) => a.once("crash", resolve));
+  await hub.run();
+  assert.equal(await taken, "taken");
+  await title(late, "three");
+  const other = await device((await newContext(browser)).context, user);
+  await title(other, "three");
+});
+
+test("a reload in the same session has the notes, and the queue in order", async () => {
+  const user = someone();
+  const { context, problems } = await newContext(browser);
+  const page = await device(context, user);
+  await online(page);
+  await page.evaluate(() => window.device.notes.create({ id: "r", title: "0" }));
+  await page.evaluate(() => {
+    window.device.lifecycle.stop();
+    window.device.client.disconnect();
+    for (let count = 1; count <= 20; count += 1) void window.device.notes.update("r", { title: String(count), [`f${count}`]: count }).catch(() => {});
+  });
+  await page.waitForFunction(() => window.device.client.snapshot.pendingChanges === 20);
+  await page.goto(`${hub.url}/healthz`);
+  await page.evaluate(start, { token: hub.token(user), options: {} });
+  await online(page);
+  await page.waitForFunction(() => window.device.client.snapshot.pendingChanges === 0);
+  const note = await page.evaluate(() => window.device.notes.get("r"));
+  assert.deepEqual([note.title, note.f1, note.f20], ["20", 1, 20]);
   assert.deepEqual(problems, []);
 });

@@ -110,6 +110,9 @@ test("a fresh Vite and React application installs the package and syncs", async 
   const { context: fresh } = await newContext(browser);
   const c = await open(fresh);
   await c.waitForFunction(() => document.querySelector("input")?.value === "Pane e olive");
+  // A reload comes back in its session: no full sync is due, and the notes are there.
+  await a.reload();
+  await a.waitForFunction(() => document.querySelector("input")?.value === "Pane e olive");
   assert.deepEqual([...problems, ...other.problems], []);
   // The status component follows the hub.
   await hub.stop("SIGKILL");
