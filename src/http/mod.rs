@@ -26,8 +26,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::http::Method;
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE,
+};
+use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, ServiceConfig, ThinData};
-use actix_web::{Resource, Route, guard};
+use actix_web::{HttpResponse, Resource, Route, guard};
 
 use self::error::{ApiError, Code};
 use crate::auth::{Authorize, Callers};
@@ -127,10 +132,20 @@ pub fn configure(state: &HttpState, services: &mut ServiceConfig) {
             }
         }
     }
-    services.service(api);
+    services.service(api.wrap(DefaultHeaders::new().add((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))));
 }
 
 const API: &str = "/api/v1";
+
+/// What a device asks, from a page of whatever origin: its token comes in a header, and never by
+/// itself as a cookie would.
+const FOR_PAGES: [&str; 5] = [
+    "/api/v1/sync",
+    "/api/v1/notes",
+    "/api/v1/notes/{note}",
+    "/api/v1/notes/{note}/members",
+    "/api/v1/notes/{note}/members/{user}",
+];
 
 /// One path and what it takes.
 struct Mount {
@@ -175,6 +190,9 @@ impl Mount {
     fn resource(self, path: &str) -> Resource {
         let mut resource = web::resource(path);
         let mut allow = Vec::new();
+        if FOR_PAGES.contains(&self.path) {
+            resource = resource.route(web::route().guard(guard::Options()).to(preflight));
+        }
         for (method, route) in self.routes {
             // A HEAD is answered like its GET, without the body.
             let methods = if method == Method::GET {
@@ -193,6 +211,14 @@ impl Mount {
         };
         resource.default_service(web::to(refuse))
     }
+}
+
+async fn preflight() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"))
+        .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"))
+        .insert_header((ACCESS_CONTROL_MAX_AGE, "600"))
+        .finish()
 }
 
 async fn nothing_here() -> Result<&'static str, ApiError> {

@@ -1,11 +1,11 @@
 //! The JavaScript client, as it is in `clients/js/src`, below `/client`.
 //!
 //! `/client/index.js` is always the newest; `/client` leads to an address that changes with the
-//! text, where browsers keep every file for ever.
+//! text, where browsers keep every file for ever. Pages of any origin may import them.
 
 use std::sync::LazyLock;
 
-use actix_web::http::header::{CACHE_CONTROL, LOCATION};
+use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::file::{File, Keep, digest, reading};
@@ -71,6 +71,7 @@ async fn newest() -> HttpResponse {
     HttpResponse::TemporaryRedirect()
         .insert_header((LOCATION, format!("client/{}/index.js", *VERSION)))
         .insert_header((CACHE_CONTROL, "no-cache"))
+        .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .finish()
 }
 
@@ -79,10 +80,12 @@ async fn file(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
         Some((version, path)) if version == *VERSION => (path, Keep::Forever),
         _ => (path.as_str(), Keep::Revalidate),
     };
-    match FILES.iter().find(|file| file.path == path) {
-        Some(file) => file.answer(&request, keep),
-        None => HttpResponse::NotFound().finish(),
-    }
+    let Some(file) = FILES.iter().find(|file| file.path == path) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let mut response = file.answer(&request, keep);
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
 }
 
 #[cfg(test)]

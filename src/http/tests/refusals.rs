@@ -205,6 +205,24 @@ async fn an_unknown_path_and_a_wrong_method_are_problems_too() {
 }
 
 #[actix::test]
+async fn a_page_of_another_origin_may_ask_what_a_device_asks_and_nothing_else() {
+    let world = World::new();
+    for path in ["/api/v1/sync", "/hub/api/v1/notes", "/api/v1/notes/n/members/bob"] {
+        let answer =
+            world.call_with("OPTIONS", path, "", &[("origin", "http://app.example")]).await;
+        assert_eq!(answer.status, 204, "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert_eq!(answer.header("access-control-allow-headers"), "authorization, content-type");
+    }
+    for path in [ALICE, "/api/v1/events", "/api/v1/dead-letters", "/api/v1/users/alice/sessions"] {
+        let answer = world.call_with("OPTIONS", path, "", &[]).await;
+        assert_eq!(answer.status, 405, "{path}");
+    }
+    let refused = world.call_with("GET", "/api/v1/sync", "", &[]).await;
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, "*"));
+}
+
+#[actix::test]
 async fn what_cannot_be_done_now_says_when_to_try_again() {
     let world = World::new();
     for (error, code) in

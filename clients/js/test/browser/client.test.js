@@ -261,3 +261,29 @@ test("a reload in the same session has the notes, and the queue in order", async
   assert.deepEqual([note.title, note.f1, note.f20], ["20", 1, 20]);
   assert.deepEqual(problems, []);
 });
+
+test("an application of another origin may import the client and fetch its notes", async () => {
+  const user = someone();
+  const { context, problems } = await newContext(browser);
+  const other = await Hub.start();
+  try {
+    const page = await context.newPage();
+    await page.goto(`${other.url}/healthz`);
+    const titles = await page.evaluate(async ({ url, token }) => {
+      for (const path of ["/client", "/client/index.js"]) await import(url + path);
+      const { Client, MemoryKeyValue, Notes } = await import(`${url}/client/index.js`);
+      const client = new Client({ url, getToken: () => token, storage: new MemoryKeyValue(), catchUp: true });
+      const notes = new Notes(client);
+      notes.keepLoaded();
+      client.connect();
+      await notes.create({ id: "far", title: "away" });
+      await notes.load();
+      await client.catchUp();
+      return notes.all.map(({ title, version }) => `${title} ${version}`);
+    }, { url: hub.url, token: hub.token(user) });
+    assert.deepEqual(titles, ["away 1"]);
+    assert.deepEqual(problems, []);
+  } finally {
+    await other.close();
+  }
+});
