@@ -6,6 +6,7 @@ import { systemClock } from "./clock.js";
 import { Emitter } from "./emitter.js";
 import { asError } from "./errors.js";
 import { jsonOf } from "./http.js";
+import { TEMPORARY } from "./protocol.js";
 import { Rooms } from "./rooms.js";
 
 /** @typedef {import("./protocol.js").Frame} Frame */
@@ -42,8 +43,9 @@ import { Rooms } from "./rooms.js";
  */
 
 /**
- * A note as the hub has it, what this device changed since, and what it changed last.
- * @typedef {{ note: Note | null, pending: Array<Record<string, any>>, ours: Record<string, any> }} Entry
+ * A note as the hub has it, what this device changed since, what it changed last, and the version
+ * the hub answered that with.
+ * @typedef {{ note: Note | null, pending: Array<Record<string, any>>, ours: Record<string, any>, answered?: number }} Entry
  */
 
 /** @extends {Emitter<NotesEvents>} */
@@ -146,7 +148,10 @@ export class Notes extends Emitter {
       drop(entry.pending, changes);
       if (answer?.updatedNote) this.#take(id, answer.updatedNote);
       this.#show(id, "hub");
-      const conflicts = withoutOurs(answer?.conflicts ?? {}, entry.ours);
+      // Changes that were sent as one have one answer.
+      const isNews = answer?.updatedNote?.version !== entry.answered;
+      const conflicts = isNews ? withoutOurs(answer?.conflicts ?? {}, entry.ours) : {};
+      entry.answered = answer?.updatedNote?.version;
       Object.assign(entry.ours, changes);
       if (Object.keys(conflicts).length > 0) this.emit("conflict", { noteId: id, conflicts });
       return answer;
@@ -290,6 +295,8 @@ export class Notes extends Emitter {
       case "note_signal":
         return this.emit("signal", frame);
       case "error":
+        // The queue sends it again.
+        if (TEMPORARY.has(frame.code) && this.client.pendingFrames.length > 0) return;
         return this.emit("error", asError(frame.message));
     }
   }

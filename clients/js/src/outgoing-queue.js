@@ -9,7 +9,11 @@ import { answerTo, isTakenInSilence } from "./protocol.js";
 const log = logOf("outgoing-queue");
 
 /** @typedef {import("./protocol.js").Frame} Frame */
-/** @typedef {{ id: string, user: string | null, frame: Frame }} Item */
+/**
+ * `also` are the names of later changes that became part of it.
+ * @typedef {{ id: string, user: string | null, frame: Frame, also?: string[] }} Item
+ */
+/** @typedef {{ resolve: (answer: Frame | null) => void, reject: (error: Error) => void }} Waiting */
 
 /**
  * @typedef {object} OutgoingOptions
@@ -31,7 +35,7 @@ const BESIDE_MAX = 256;
 export class OutgoingQueue {
   /** @type {Item[]} */
   #items = [];
-  /** @type {Map<string, { resolve: (answer: Frame | null) => void, reject: (error: Error) => void }>} */
+  /** @type {Map<string, Waiting[]>} */
   #waiting = new Map();
   /** @type {Item | null} */
   #sent = null;
@@ -79,20 +83,35 @@ export class OutgoingQueue {
 
   /**
    * Sends a frame when its turn comes. Resolves with the hub's answer, or null when the hub
-   * takes such a frame in silence; rejects with `RefusedError`.
+   * takes such a frame in silence; rejects with `RefusedError`. Changes of one note that wait one
+   * behind the other are sent as one.
    * @param {Frame} frame
    * @param {string} [id] A name, so that the same item asked for twice is one.
    * @returns {Promise<Frame | null>}
    */
   enqueue(frame, id = this.#newId()) {
-    const itemsMax = this.options.itemsMax ?? 1_000;
-    const isKnown = this.#items.some((item) => item.id === id);
-    if (!isKnown && this.#items.length >= itemsMax) {
-      return Promise.reject(new QueueFullError(itemsMax));
+    const known = this.#items.find((item) => item.id === id || item.also?.includes(id));
+    if (known) return this.#answerOf(known);
+    const last = this.#items.at(-1);
+    if (last && last !== this.#sent && last.user === this.#user && areOne(last.frame, frame)) {
+      last.frame = { ...last.frame, changes: { ...last.frame.changes, ...frame.changes } };
+      last.also = [...(last.also ?? []), id];
+      void this.#keep(last);
+      return this.#answerOf(last);
     }
-    const answered = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-    if (!isKnown) void this.#add({ id, user: this.#user, frame });
+    const itemsMax = this.options.itemsMax ?? 1_000;
+    if (this.#items.length >= itemsMax) return Promise.reject(new QueueFullError(itemsMax));
+    const item = { id, user: this.#user, frame };
+    const answered = this.#answerOf(item);
+    void this.#add(item);
     return answered;
+  }
+
+  /** @param {Item} item @returns {Promise<Frame | null>} */
+  #answerOf({ id }) {
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), { resolve, reject }]);
+    });
   }
 
   /**
@@ -166,12 +185,17 @@ export class OutgoingQueue {
   /** @param {Item} item */
   async #add(item) {
     this.#items.push(item);
+    await this.#keep(item);
+    this.#next();
+  }
+
+  /** @param {Item} item */
+  async #keep(item) {
     try {
       await this.options.storage.set(this.#key(item.id), item);
     } catch (error) {
       log("not kept across a reload", item.id, error);
     }
-    this.#next();
   }
 
   #next() {
@@ -197,7 +221,7 @@ export class OutgoingQueue {
   /** @param {Item} item @param {Frame | null} answer */
   async #taken(item, answer) {
     await this.#remove(item);
-    this.#waiting.get(item.id)?.resolve(answer);
+    for (const { resolve } of this.#waiting.get(item.id) ?? []) resolve(answer);
     this.#waiting.delete(item.id);
     this.options.onTaken?.({ id: item.id, frame: item.frame, answer });
     this.#next();
@@ -225,7 +249,7 @@ export class OutgoingQueue {
 
   /** @param {Item} item @param {Error} error */
   #reject(item, error) {
-    this.#waiting.get(item.id)?.reject(error);
+    for (const { reject } of this.#waiting.get(item.id) ?? []) reject(error);
     this.#waiting.delete(item.id);
   }
 
@@ -241,6 +265,18 @@ export class OutgoingQueue {
   #key(id) {
     return prefixOf(this.options.slot) + id;
   }
+}
+
+/**
+ * Whether a change may become part of the one it waits behind. The version that was seen is the
+ * older one's: what others changed since is a conflict for both.
+ * @param {Frame} earlier
+ * @param {Frame} later
+ */
+function areOne(earlier, later) {
+  const isEdit = (/** @type {Frame} */ { type, noteId, changes, base_version, ...more }) =>
+    type === "note_update" && typeof changes === "object" && Object.keys(more).length === 0;
+  return isEdit(earlier) && isEdit(later) && String(earlier.noteId) === String(later.noteId);
 }
 
 /** @param {string} slot */

@@ -90,7 +90,7 @@ const UNANSWERED =
   /^(note_created|note_deleted|folder_(created|updated|deleted))$/;
 
 /** Errors after which the same frame may be sent again. */
-const TEMPORARY = new Set(["unavailable", "rate_limited"]);
+export const TEMPORARY = new Set(["unavailable", "rate_limited"]);
 
 /** Errors that are about the connection, or that the connection's own code answers. */
 const NOT_ABOUT_A_FRAME = new Set(["auth_required", "auth_timeout", "too_many_connections"]);

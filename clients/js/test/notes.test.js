@@ -172,10 +172,12 @@ test("fast typing is no conflict with oneself, an edit of others is", async () =
     await settle();
   };
   await taken("a", 2);
-  await taken("ab", 3, "a");
+  await taken("abc", 3, "a");
   assert.deepEqual(conflicts, []);
-  await taken("abc", 5, "x");
-  assert.deepEqual(conflicts, [{ title: { yours: "abc", theirs: "x" } }]);
+  void notes.update("n", { title: "abcd" });
+  await settle();
+  await taken("abcd", 5, "x");
+  assert.deepEqual(conflicts, [{ title: { yours: "abcd", theirs: "x" } }]);
 });
 
 test("a deleted note stays away when an older change of others comes meanwhile", async () => {
@@ -237,4 +239,18 @@ test("who is present is not known while offline", async () => {
   last().drop();
   assert.deepEqual([notes.present("n"), shown], [[], [1, 0]]);
   await clock.advance(1_000);
+});
+
+test("what is only sent again later is no error", async () => {
+  const { clock, notes, last } = await world();
+  const errors = [];
+  notes.on("error", ({ message }) => errors.push(message));
+  void notes.update("n", { title: "a" });
+  await settle();
+  last().say({ type: "error", message: "Rate limit exceeded. Please slow down.", code: "rate_limited" });
+  assert.deepEqual(errors, []);
+  await clock.advance(1_000);
+  assert.equal(last().of("note_update").length, 2);
+  last().say({ type: "error", message: "no", code: "access_denied", noteId: "x" });
+  assert.deepEqual(errors, ["no"]);
 });

@@ -166,3 +166,35 @@ test("an error about what was sent beside is not taken for the change's own", as
   queue.hear({ type: "error", code: "access_denied", message: "no", noteId: "a" });
   await assert.rejects(updated, { code: "access_denied" });
 });
+
+test("changes of one note that wait in a row are one, and are all answered", async () => {
+  const { queue, sent, storage } = world();
+  const edit = (changes, base) => ({ type: "note_update", noteId: "a", changes, ...(base && { base_version: base }) });
+  const first = [queue.enqueue(edit({ title: "1" }, 3)), queue.enqueue(edit({ title: "2", body: "b" }, 3), "two")];
+  void queue.enqueue(update("b"));
+  void queue.enqueue(edit({ title: "3" }));
+  await settle();
+  assert.equal(queue.length, 3);
+  assert.equal((await storage.entries("queue:0:")).length, 3);
+  // Asked for again, as by a tab whose connected tab has gone.
+  first.push(queue.enqueue(edit({ title: "2", body: "b" }, 3), "two"));
+  assert.equal(queue.length, 3);
+  await queue.online("alice");
+  assert.deepEqual(sent, [edit({ title: "2", body: "b" }, 3)]);
+  queue.hear(success("a"));
+  assert.deepEqual(await Promise.all(first), [success("a"), success("a"), success("a")]);
+});
+
+test("a change that was sent is not changed any more", async () => {
+  const { queue, sent } = world();
+  await queue.online("alice");
+  void queue.enqueue(update("a", "1"));
+  await settle();
+  void queue.enqueue(update("a", "2"));
+  void queue.enqueue(update("a", "3"));
+  await settle();
+  assert.deepEqual([sent.length, queue.length], [1, 2]);
+  queue.hear(success("a"));
+  await settle();
+  assert.deepEqual(sent[1], update("a", "3"));
+});
