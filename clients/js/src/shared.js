@@ -80,7 +80,11 @@ export class SharedClient extends Emitter {
     this.channel = new Channel(`staffetta:${this.name}`);
     this.channel.onmessage = (/** @type {MessageEvent} */ { data }) => void this.#told(data);
     this.#tell({ kind: "hello" });
+    // A page that may come back keeps its rooms.
+    globalThis.addEventListener?.("pagehide", this.#onHide);
   }
+
+  #onHide = (/** @type {any} */ { persisted }) => void (persisted || this.#tell({ kind: "gone" }));
 
   /** Whether the connection is this tab's. */
   get isLeader() {
@@ -144,6 +148,8 @@ export class SharedClient extends Emitter {
   /** Ends for good. */
   close() {
     this.disconnect();
+    this.#tell({ kind: "gone" });
+    globalThis.removeEventListener?.("pagehide", this.#onHide);
     this.channel.close();
   }
 
@@ -289,6 +295,11 @@ export class SharedClient extends Emitter {
         return client.reconnect();
       case "send":
         return void this.#sendFor(message.tab, message.frame);
+      case "gone":
+        for (const [noteId, tabs] of this.#rooms) {
+          if (tabs.has(message.tab)) this.#sendFor(message.tab, { type: "leave_note", noteId });
+        }
+        return;
       case "logout":
         return this.#signOut();
       case "enqueue": {

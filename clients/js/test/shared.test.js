@@ -228,3 +228,17 @@ test("applyIn without a database is refused at once", () => {
   const { tab } = browser();
   assert.throws(() => tab().client.applyIn(["photos"], "added", () => {}), { code: "no-database" });
 });
+
+test("the rooms of a tab that is closed are left", async () => {
+  const { tab, last, authenticate } = browser();
+  const [a, b] = [tab(), tab()];
+  await settle();
+  await authenticate();
+  b.client.send({ type: "join_note", noteId: "n" });
+  b.client.send({ type: "join_note", noteId: "m" });
+  a.client.send({ type: "join_note", noteId: "m" });
+  await settle();
+  b.client.close();
+  await settle();
+  assert.deepEqual(last().of("leave_note"), [{ type: "leave_note", noteId: "n" }]);
+});
