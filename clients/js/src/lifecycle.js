@@ -40,7 +40,7 @@ export class Lifecycle {
     this.document?.addEventListener("visibilitychange", this.#onVisibility);
     this.window?.addEventListener("online", this.#onBack);
     this.window?.addEventListener("pageshow", this.#onBack);
-    const isSignedIn = (await this.options.isSignedIn?.()) ?? true;
+    const isSignedIn = await this.#isSignedIn();
     if (!this.#isRunning || !isSignedIn) return;
     this.client.connect();
     if (this.#isHidden()) this.#hide();
@@ -60,6 +60,15 @@ export class Lifecycle {
     this.stop();
     this.options.pendingChanges?.clear();
     await this.client.logout();
+  }
+
+  async #isSignedIn() {
+    try {
+      return (await this.options.isSignedIn?.()) ?? true;
+    } catch (error) {
+      log("nobody knows whether somebody is signed in", error);
+      return true;
+    }
   }
 
   #isHidden() {
@@ -86,7 +95,7 @@ export class Lifecycle {
       return;
     }
     if (this.options.pendingChanges?.clearIfStale()) log("pending changes were stale");
-    const isSignedIn = (await this.options.isSignedIn?.()) ?? true;
+    const isSignedIn = await this.#isSignedIn();
     if (!this.#isRunning || !isSignedIn) return;
     log("back after", this.clock.now() - this.#hiddenAt);
     this.#isAway = false;

@@ -93,3 +93,11 @@ test("signing out forgets pending changes and session; stale ones go on foregrou
   assert.equal(pendingChanges.length, 0);
   assert.equal(calls.at(-1), "logout");
 });
+
+test("who cannot say whether somebody is signed in leaves it to the token", async () => {
+  const isSignedIn = async () => { throw new Error("no network"); };
+  const { calls, lifecycle, on } = world({ isSignedIn });
+  await lifecycle.start();
+  await on("online");
+  assert.deepEqual(calls, ["connect", "reconnect"]);
+});
