@@ -1,9 +1,13 @@
 //! The hub that the official test suites of Engine.IO 4 and Socket.IO 5 are run against.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::socketio::{IoArgs, IoHandlers, IoNamespace, IoSocket};
+
+/// What `auth` comes after the answer to a CONNECT.
+const AUTH_PAUSE: Duration = Duration::from_millis(20);
 
 /// Changes the settings as the suites expect them; what is stored goes into `folder`.
 pub fn configure(config: &mut Config, folder: &Path) {
@@ -26,6 +30,8 @@ fn echo(namespace: IoNamespace) -> IoNamespace {
     namespace
         .open()
         .on_connect(|socket: IoSocket, brought: IoArgs| async move {
+            // They read one message at a time, and lose the second of two that come as one.
+            tokio::time::sleep(AUTH_PAUSE).await;
             emit(&socket, "auth", &brought);
         })
         .on("message", |socket: IoSocket, args: IoArgs| async move {
