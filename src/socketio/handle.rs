@@ -74,6 +74,7 @@ struct State {
     transport: Transport,
     is_polling: bool,
     is_posting: bool,
+    owes_noop: bool,
     dies_at: Instant,
 }
 
@@ -117,7 +118,13 @@ impl Handle {
             ended: CancellationToken::new(),
             gone: CancellationToken::new(),
             turned: Notify::new(),
-            state: Mutex::new(State { transport, is_polling: false, is_posting: false, dies_at }),
+            state: Mutex::new(State {
+                transport,
+                is_polling: false,
+                is_posting: false,
+                owes_noop: false,
+                dies_at,
+            }),
             acks: Mutex::new(Acks { next: ACK_ID_MIN, waiting: HashMap::new() }),
         };
         Some((Arc::new(handle), received))
@@ -152,8 +159,30 @@ impl Handle {
 
     /// Begins a poll; none while there is another.
     pub(super) fn begin_poll(self: &Arc<Self>) -> Option<Turn> {
-        let was_polling = std::mem::replace(&mut self.state().is_polling, true);
+        let mut state = self.state();
+        let was_polling = std::mem::replace(&mut state.is_polling, true);
+        state.owes_noop = false;
+        drop(state);
         (!was_polling).then(|| Turn { handle: Arc::clone(self), is_poll: true })
+    }
+
+    /// Ends the session as its client asks by POST. The poll it sent beside that is owed an
+    /// answer, even if it comes later.
+    pub(super) fn leave(&self) {
+        let mut state = self.state();
+        state.owes_noop = !state.is_polling;
+        drop(state);
+        self.ended.cancel();
+    }
+
+    /// Whether a last poll is owed an answer.
+    pub(super) fn owes_noop(&self) -> bool {
+        self.state().owes_noop
+    }
+
+    /// Takes note that the last poll is answered; says whether it was owed that.
+    pub(super) fn take_noop(&self) -> bool {
+        std::mem::take(&mut self.state().owes_noop)
     }
 
     /// Begins a POST; none while there is another.

@@ -25,6 +25,20 @@ const POLL_BYTES_MAX: usize = 1024 * 1024;
 /// How long a poll waits while a WebSocket is tried: the client wants its answer to go on.
 const PROBING_WAIT: Duration = Duration::from_millis(100);
 
+/// How long a request waits for its refusal whose session is at a WebSocket, or on its way there:
+/// its client takes that as the end of the way, and is to have heard what was said on it.
+const MOVED_WAIT: Duration = Duration::from_millis(20);
+
+/// What comes of a wait.
+enum Waited {
+    /// There is something to answer.
+    Body(PollBody),
+    /// The session went to a WebSocket that was being tried when the poll came.
+    Moved,
+    /// The client went away.
+    Gone,
+}
+
 /// Ends the session when its poll is dropped before it has an answer.
 struct GivenUp<'a>(Option<&'a Handle>);
 
@@ -42,8 +56,9 @@ pub(super) async fn poll(
     request: &HttpRequest,
     handle: Arc<Handle>,
 ) -> Result<HttpResponse, Refusal> {
-    if handle.transport() == Transport::WebSocket {
-        return Err(Refusal::BadRequest);
+    let came_to = handle.transport();
+    if came_to == Transport::WebSocket {
+        return Err(moved().await);
     }
     let Some(_turn) = handle.begin_poll() else {
         log::debug!("two polls at once: their session ends");
@@ -52,35 +67,49 @@ pub(super) async fn poll(
     };
     let socket = request.conn_data::<Arc<SocketHandle>>().cloned();
     let mut given_up = GivenUp(Some(&handle));
-    let body = wait(&handle, socket.as_deref()).await;
+    let waited = wait(&handle, came_to, socket.as_deref()).await;
     given_up.0 = None;
-    let Some(body) = body else {
-        handle.end(None);
-        return Err(Refusal::BadRequest);
-    };
-    if body.is_last {
-        // It has had the last word.
-        handle.ended.cancel();
+    match waited {
+        Waited::Body(body) => {
+            if body.is_last {
+                // It has had the last word.
+                handle.ended.cancel();
+            }
+            Ok(answer(body.text))
+        }
+        Waited::Moved => Err(moved().await),
+        Waited::Gone => {
+            handle.end(None);
+            Err(Refusal::BadRequest)
+        }
     }
-    Ok(answer(body.text))
 }
 
-/// Waits for something to answer; none when the client went away.
-async fn wait(handle: &Handle, socket: Option<&SocketHandle>) -> Option<PollBody> {
+/// Refuses a request that comes too late for its transport.
+pub(super) async fn moved() -> Refusal {
+    tokio::time::sleep(MOVED_WAIT).await;
+    Refusal::BadRequest
+}
+
+/// Waits for something to answer.
+async fn wait(handle: &Handle, came_to: Transport, socket: Option<&SocketHandle>) -> Waited {
     let mut body = PollBody::default();
+    let is_bodys = || handle.transport() == Transport::WebSocket;
     loop {
         let turned = handle.turned.notified();
         let transport = handle.transport();
-        if transport != Transport::WebSocket {
-            for frames in handle.outbox.take(POLL_BYTES_MAX) {
-                body.push(&frames);
-            }
-            if !body.text.is_empty() {
-                return Some(body);
-            }
+        for frames in handle.outbox.take(POLL_BYTES_MAX, is_bodys) {
+            body.push(&frames);
+        }
+        if !body.text.is_empty() {
+            return Waited::Body(body);
+        }
+        if transport == Transport::WebSocket && came_to == Transport::Probing {
+            // Its client said it would poll no more.
+            return Waited::Moved;
         }
         if transport == Transport::WebSocket || handle.ended.is_cancelled() {
-            return Some(noop());
+            return Waited::Body(nothing());
         }
         let probing = async {
             match transport {
@@ -90,17 +119,22 @@ async fn wait(handle: &Handle, socket: Option<&SocketHandle>) -> Option<PollBody
         };
         tokio::select! {
             biased;
-            () = handle.outbox.filled() => {}
+            () = handle.outbox.filled(is_bodys) => {}
             () = handle.ended.cancelled() => {}
             () = turned => {}
-            () = probing => return Some(noop()),
-            () = closed(socket) => return None,
+            () = probing => return Waited::Body(nothing()),
+            () = closed(socket) => return Waited::Gone,
         }
     }
 }
 
-fn noop() -> PollBody {
+fn nothing() -> PollBody {
     PollBody { text: "6".to_owned(), is_last: false }
+}
+
+/// The answer to a poll there is nothing for.
+pub(super) fn noop() -> HttpResponse {
+    answer(nothing().text)
 }
 
 /// Waits until the other side has closed; for ever when that cannot be told.
@@ -118,7 +152,7 @@ pub(super) async fn post(
     handle: Arc<Handle>,
 ) -> Result<HttpResponse, Refusal> {
     if handle.transport() == Transport::WebSocket {
-        return Err(Refusal::BadRequest);
+        return Err(moved().await);
     }
     let Some(_turn) = handle.begin_post() else {
         log::debug!("two POSTs at once: their session ends");

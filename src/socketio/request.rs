@@ -97,12 +97,16 @@ async fn route(
     };
     let handle = at.state.directory().get(sid).filter(|handle| handle.mount == at.index);
     let handle = handle.ok_or(Refusal::UnknownSid)?;
+    let is_poll = transport == Transport::Polling && request.method() == Method::GET;
+    if is_poll && handle.take_noop() {
+        return Ok(polling::noop());
+    }
     if handle.is_dead(clock::now()) {
         return Err(Refusal::UnknownSid);
     }
     match (transport, request.method()) {
         (Transport::WebSocket, &Method::GET) if is_upgrade => {
-            websocket::join(at, request, payload, handle)
+            websocket::join(at, request, payload, handle).await
         }
         (Transport::Polling, &Method::GET) if !is_upgrade => polling::poll(request, handle).await,
         (Transport::Polling, &Method::POST) => polling::post(at, payload, handle).await,

@@ -26,6 +26,9 @@ use crate::host::bounded;
 use crate::protocol::{Ack, CloseCode, Seq};
 use crate::registry::{Connection, SocketHandle, Worker};
 
+/// How long the poll is waited for that was sent beside a POST that ends the session.
+const LAST_POLL_WAIT: Duration = Duration::from_millis(100);
+
 /// The session. It lives on the worker that opened it.
 pub(super) struct Session {
     pub(super) worker: Worker,
@@ -176,10 +179,10 @@ impl Session {
     async fn take(&mut self, packet: EnginePacket) -> Result<(), Malformed> {
         match (packet, self.layer) {
             (EnginePacket::Close, _) => {
-                if self.handle.transport() == Transport::WebSocket {
-                    self.handle.outbox.close(frame::close(None, ""));
+                match self.handle.transport() {
+                    Transport::WebSocket => self.handle.end(None),
+                    Transport::Polling | Transport::Probing => self.handle.leave(),
                 }
-                self.handle.ended.cancel();
                 Ok(())
             }
             (EnginePacket::Pong(_), _) => {
@@ -302,7 +305,6 @@ impl Session {
     /// Forgets the session; what waits for its client may still be read within the grace.
     async fn finish(mut self) {
         self.handle.ended.cancel();
-        self.state.directory().remove(&self.handle.sid);
         let namespaces: Vec<_> = self.joined.keys().cloned().collect();
         for namespace in namespaces {
             self.leave(&namespace);
@@ -313,6 +315,10 @@ impl Session {
             let _ = tokio::time::timeout(grace, self.handle.gone.cancelled()).await;
         }
         self.worker.closed(&self.connection);
+        if self.handle.owes_noop() {
+            tokio::time::sleep(LAST_POLL_WAIT).await;
+        }
+        self.state.directory().remove(&self.handle.sid);
     }
 }
 

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::handle::{Handle, Received, Transport};
+use super::polling::moved;
 use super::refusal::Refusal;
 use super::request::{At, handshake_of, start};
 use crate::dialect::frame;
@@ -54,13 +55,13 @@ pub(super) fn open(
     handle.say(&opened);
     let outbox = Arc::clone(&handle.outbox);
     let reader = Reader::new(at, request, payload);
-    actix_web::rt::spawn(async move { reader.serve(handle).await });
+    actix_web::rt::spawn(async move { reader.serve(handle, None).await });
     let socket = request.conn_data::<Arc<SocketHandle>>().cloned();
     Ok(response.body(OutboxBody { outbox, socket }))
 }
 
 /// Tries a WebSocket for a session that polls.
-pub(super) fn join(
+pub(super) async fn join(
     at: &At,
     request: &HttpRequest,
     payload: web::Payload,
@@ -69,7 +70,7 @@ pub(super) fn join(
     verify(request).map_err(|_| Refusal::BadRequest)?;
     let mut response = handshake(request).map_err(|_| Refusal::BadRequest)?;
     if !handle.change(Transport::Polling, Transport::Probing) {
-        return Err(Refusal::BadRequest);
+        return Err(moved().await);
     }
     let lobby = Rc::new(Lobby::default());
     let mut reader = Reader::new(at, request, payload);
@@ -82,7 +83,7 @@ pub(super) fn join(
         let probed = tokio::time::timeout(PROBE_WAIT_MAX, reader.probe(&handle, &lobby)).await;
         if probed == Ok(true) {
             lobby.set(Stage::Joined);
-            reader.serve(handle).await;
+            reader.serve(handle, Some(&lobby)).await;
             return;
         }
         // It goes on with polls, as if nothing had been tried.
@@ -154,16 +155,20 @@ impl Reader {
     }
 
     /// Hands what the peer says to the session, until one of them is gone.
-    async fn serve(mut self, handle: Arc<Handle>) {
-        let mut was_heard = false;
+    async fn serve(mut self, handle: Arc<Handle>, lobby: Option<&Lobby>) {
+        let mut is_settled = false;
         let is_gone = loop {
             let incoming = tokio::select! {
                 biased;
                 () = handle.ended.cancelled() => break false,
                 incoming = self.next() => incoming,
             };
-            if let (false, Some(socket)) = (std::mem::replace(&mut was_heard, true), &self.socket) {
-                handle.outbox.go_direct(socket);
+            // Not past what was said in the lobby.
+            if !is_settled && lobby.is_none_or(Lobby::is_empty) {
+                is_settled = true;
+                if let Some(socket) = &self.socket {
+                    handle.outbox.go_direct(socket);
+                }
             }
             let packet = match incoming {
                 Some(Incoming::Text(text)) => match EnginePacket::parse(&text) {
@@ -265,6 +270,10 @@ impl Lobby {
             waiting.frames.push(frame);
         }
         waiting.wake();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.borrow().frames.is_empty()
     }
 
     fn set(&self, stage: Stage) {

@@ -179,11 +179,15 @@ impl Outbox {
         self.bytes_max
     }
 
-    /// Takes frames of at most `bytes_max` bytes, or one.
-    pub fn take(&self, bytes_max: usize) -> Vec<Bytes> {
+    /// Takes frames of at most `bytes_max` bytes, or one; none once they are the body's.
+    /// `is_bodys` is asked under the lock and must not use the outbox.
+    pub fn take(&self, bytes_max: usize, is_bodys: impl Fn() -> bool) -> Vec<Bytes> {
         let mut queue = self.queue();
         let mut taken = Vec::new();
         let mut bytes = 0;
+        if is_bodys() {
+            return taken;
+        }
         while let Some(frame) = &queue.first {
             bytes += frame.len();
             if bytes > bytes_max && !taken.is_empty() {
@@ -194,11 +198,12 @@ impl Outbox {
         taken
     }
 
-    /// Waits until there is something to take, or the queue has ended.
-    pub async fn filled(&self) {
+    /// Waits until there is something to take, or the queue has ended, or is the body's: who waits
+    /// then would be woken in its place. `is_bodys` is asked as by [`Outbox::take`].
+    pub async fn filled(&self, is_bodys: impl Fn() -> bool) {
         poll_fn(|cx| {
             let mut queue = self.queue();
-            if queue.first.is_some() || queue.state == State::Finished {
+            if queue.first.is_some() || queue.state == State::Finished || is_bodys() {
                 return Poll::Ready(());
             }
             queue.wait(cx);
@@ -410,6 +415,22 @@ mod tests {
         drop(socket);
         outbox.push(Bytes::from_static(b"later"));
         assert_eq!(next(&outbox), Poll::Ready(Some(Bytes::from_static(b"later"))));
+    }
+
+    #[test]
+    fn a_queue_that_is_the_bodys_is_neither_taken_from_nor_waited_for() {
+        let outbox = Outbox::new(10);
+        let waker = noop_waker();
+        let mut cx = Context::from_waker(&waker);
+        let poll = |cx: &mut Context<'_>, is_bodys: bool| {
+            Box::pin(outbox.filled(|| is_bodys)).as_mut().poll(cx).is_ready()
+        };
+        assert!(!poll(&mut cx, false), "there is nothing");
+        assert!(poll(&mut cx, true));
+        outbox.push(Bytes::from_static(b"a"));
+        assert!(poll(&mut cx, false));
+        assert!(outbox.take(10, || true).is_empty());
+        assert_eq!(outbox.take(10, || false).len(), 1);
     }
 
     #[test]

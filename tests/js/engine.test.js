@@ -280,6 +280,15 @@ describe("close", () => {
     assert.equal((await poll(sid)).status, 400);
   });
 
+  it("answers the poll sent beside that, even if it comes later", async () => {
+    const sid = await open();
+    assert.equal((await post(sid, "1")).status, 200);
+    const polled = await poll(sid);
+    assert.deepEqual([polled.status, await polled.text()], [200, "6"]);
+    assert.equal((await poll(sid)).status, 400);
+    assert.equal((await post(sid, "4a")).status, 400);
+  });
+
   it("closes a WebSocket when the client says so", async () => {
     const { raw } = await openWs();
     raw.send("1");
@@ -336,6 +345,32 @@ describe("upgrade", () => {
     raw.send("4hello");
     assert.equal(await raw.next(), "4hello");
     raw.close();
+  });
+
+  it("refuses a poll that came while the WebSocket was tried", async () => {
+    const sid = await open();
+    const raw = new Raw(`${ws}?EIO=4&transport=websocket&sid=${sid}`);
+    await raw.opened;
+    const polled = poll(sid);
+    raw.send("2probe");
+    assert.equal(await raw.take(), "3probe");
+    raw.send("5");
+    assert.equal((await polled).status, 400);
+    raw.send("4hello");
+    assert.equal(await raw.next(), "4hello");
+    raw.close();
+  });
+
+  it("says what it says on the WebSocket in order, and before it refuses others", async () => {
+    for (let round = 0; round < 8; round++) {
+      const sid = await open();
+      const raw = new Raw(`${ws}?EIO=4&transport=websocket&sid=${sid}`);
+      await raw.opened;
+      raw.send("2probe", "5", "4hello");
+      assert.equal((await poll(sid)).status, 400);
+      assert.deepEqual(raw.waiting, ["3probe", "4hello"]);
+      raw.close();
+    }
   });
 
   it("refuses a second WebSocket after it, and while it is tried", async () => {
