@@ -42,6 +42,9 @@ async fn run(only: Option<&str>) {
     if wanted("fanout") {
         fanout::run().await;
     }
+    if wanted("socketio") {
+        fanout::socketio().await;
+    }
     if wanted("durable") {
         durable::run().await;
     }

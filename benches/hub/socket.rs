@@ -13,20 +13,7 @@ pub(crate) struct Ws {
 impl Ws {
     /// Connects and authenticates: plain, or as this session.
     pub(crate) async fn attach(port: u16, token: &str, session: Option<&str>) -> Self {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let request = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut ws = Self { stream, buffer: Vec::new(), start: 0 };
-        loop {
-            ws.fill().await;
-            if let Some(end) = ws.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-                ws.start = end + 4;
-                break;
-            }
-        }
-        ws.next().await;
+        let mut ws = Self::open(port, "/ws").await;
         let auth = match session {
             Some(session) => {
                 format!(
@@ -38,6 +25,35 @@ impl Ws {
         ws.send(auth.as_bytes()).await;
         let answer = ws.next().await;
         assert!(answer.windows(6).any(|w| w == b"auth_o" || w == b"auth_s"), "not attached");
+        ws
+    }
+
+    /// Connects by Socket.IO, and joins the namespace `/`: plain.
+    pub(crate) async fn join(port: u16, token: &str) -> Self {
+        let mut ws = Self::open(port, "/socket.io/?EIO=4&transport=websocket").await;
+        ws.send(format!(r#"40{{"token":"{token}"}}"#).as_bytes()).await;
+        assert!(ws.next().await.starts_with(b"40{"), "not joined");
+        ws
+    }
+
+    /// Upgrades, and passes over the first word.
+    async fn open(port: u16, path: &str) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut ws = Self { stream, buffer: Vec::new(), start: 0 };
+        loop {
+            ws.fill().await;
+            if let Some(end) = ws.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+                ws.start = end + 4;
+                break;
+            }
+        }
+        ws.next().await;
         ws
     }
 
