@@ -13,6 +13,7 @@ use super::messages::{DeliveryPorts, LiveUsers, Publish, PublishError, Receipt, 
 use crate::clock;
 use crate::config::PublishConfig;
 use crate::dialect::socketio::events;
+use crate::dialect::socketio::packet::is_reserved;
 use crate::persistence::messages::{
     BroadcastOutcome, DuplicateKey, PersistencePort, StartBroadcast, StoreError,
 };
@@ -223,6 +224,9 @@ impl Publisher {
     /// Whether an event keeps the contract, and fits what clients know by its name.
     fn check(&self, event: &NewEvent) -> Result<(), EventError> {
         event.check(self.config.data_bytes_max)?;
+        if is_reserved(&event.kind) {
+            return Err(EventError::ReservedType(event.kind.clone()));
+        }
         let (args, data) = (event.args.as_deref(), event.data.as_deref());
         events::check(&event.kind, args.map(RawValue::get), data.map(RawValue::get))
             .map_err(|(kind, expected)| EventError::Arguments { kind, expected })

@@ -28,6 +28,9 @@ pub enum EventError {
     /// `type` is empty, too long, or holds control characters.
     #[error("type must be 1 to {TYPE_BYTES_MAX} bytes without control characters")]
     Type,
+    /// `type` is a name that Socket.IO clients take for a mistake of the hub's.
+    #[error("type must not be \"{0}\": Socket.IO keeps it for itself")]
+    ReservedType(String),
     /// `data` holds a name that belongs to the hub.
     #[error("data must not hold \"{0}\" at its top level")]
     ReservedName(&'static str),

@@ -246,6 +246,18 @@ describe("Immich's events", () => {
     assert.equal(answer.status, 422);
   });
 
+  it("have none of the names clients close upon", async () => {
+    const socket = await connected(hub.url, { auth: { token } });
+    for (const type of ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]) {
+      const { status, body } = await hub.call("POST", "/users/alice/events", { type });
+      assert.deepEqual([status, body.detail], [422, `type must not be "${type}": Socket.IO keeps it for itself`]);
+    }
+    const told = next(socket, "added");
+    await hub.publish("alice", { type: "added" });
+    await told;
+    socket.disconnect();
+  });
+
   it("on_session_delete reaches that session only", async () => {
     const reliable = await connected(hub.url, { auth: { token, session_id: "tab-1" } });
     const other = await connected(hub.url, { auth: { token, session_id: "tab-2" } });

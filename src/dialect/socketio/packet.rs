@@ -20,6 +20,12 @@ pub const ROOT: &str = "/";
 const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
+/// Whether clients and servers keep a name for themselves: a client that is told such an event
+/// takes the hub for broken, and closes.
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 /// One packet of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
@@ -140,7 +146,7 @@ fn event(json: &str, id: Option<u64>, attachments: usize) -> Result<Body, Malfor
     let items: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| Malformed)?;
     let (first, rest) = items.split_first().ok_or(Malformed)?;
     let name = String::deserialize(*first).map_err(|_| Malformed)?;
-    if RESERVED.contains(&name.as_str()) {
+    if is_reserved(&name) {
         return Err(Malformed);
     }
     let mut args = String::with_capacity(json.len());
