@@ -54,6 +54,13 @@ impl Beats {
         Beat::Ping
     }
 
+    /// Gives who is asked, and may have answered unheard, another timeout.
+    pub(super) fn excuse(&mut self, now: Instant) {
+        if self.is_asked {
+            self.due_at = now + self.timeout;
+        }
+    }
+
     /// Takes note of a pong; one that nobody asked for says nothing.
     pub(super) fn pong(&mut self, now: Instant) {
         if self.is_asked {
@@ -78,6 +85,17 @@ mod tests {
         assert_eq!(beats.dies_at(), at(500));
         assert_eq!(beats.beat(at(499)), Beat::Wait);
         assert_eq!(beats.beat(at(500)), Beat::Dead);
+    }
+
+    #[test]
+    fn who_is_excused_has_another_timeout() {
+        let start = crate::clock::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut beats = Beats::new(Duration::from_millis(300), Duration::from_millis(200), start);
+        assert_eq!(beats.beat(at(300)), Beat::Ping);
+        beats.excuse(at(500));
+        assert_eq!(beats.beat(at(600)), Beat::Wait);
+        assert_eq!((beats.dies_at(), beats.beat(at(700))), (at(700), Beat::Dead));
     }
 
     #[test]

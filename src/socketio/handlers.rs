@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use super::socket::{IoArgs, IoSocket};
 use crate::dialect::socketio::packet::ROOT;
 
+// What a handler does before it first waits is done inside its future too: that may panic.
 type OnEvent = Arc<dyn Fn(IoSocket, IoArgs) -> BoxFuture<'static, Option<IoArgs>> + Send + Sync>;
 type OnJoin = Arc<dyn Fn(IoSocket, IoArgs) -> BoxFuture<'static, ()> + Send + Sync>;
 type OnLeave = Arc<dyn Fn(IoSocket) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -93,7 +94,11 @@ impl IoNamespace {
         F: Fn(IoSocket, IoArgs) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        self.on_connect = Some(Arc::new(move |socket, args| handler(socket, args).boxed()));
+        let handler = Arc::new(handler);
+        self.on_connect = Some(Arc::new(move |socket, args| {
+            let handler = Arc::clone(&handler);
+            async move { handler(socket, args).await }.boxed()
+        }));
         self
     }
 
@@ -104,7 +109,11 @@ impl IoNamespace {
         F: Fn(IoSocket) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        self.on_disconnect = Some(Arc::new(move |socket| handler(socket).boxed()));
+        let handler = Arc::new(handler);
+        self.on_disconnect = Some(Arc::new(move |socket| {
+            let handler = Arc::clone(&handler);
+            async move { handler(socket).await }.boxed()
+        }));
         self
     }
 
@@ -115,8 +124,12 @@ impl IoNamespace {
         F: Fn(IoSocket, IoArgs) -> R + Send + Sync + 'static,
         R: Future<Output = Option<IoArgs>> + Send + 'static,
     {
-        let handler: OnEvent = Arc::new(move |socket, args| handler(socket, args).boxed());
-        self.events.insert(event.to_owned(), handler);
+        let handler = Arc::new(handler);
+        let on_event: OnEvent = Arc::new(move |socket, args| {
+            let handler = Arc::clone(&handler);
+            async move { handler(socket, args).await }.boxed()
+        });
+        self.events.insert(event.to_owned(), on_event);
         self
     }
 

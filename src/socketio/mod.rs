@@ -10,6 +10,7 @@ mod handle;
 mod handlers;
 mod namespaces;
 mod polling;
+mod pulse;
 mod recovery;
 mod refusal;
 mod request;

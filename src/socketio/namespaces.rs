@@ -150,11 +150,17 @@ impl Session {
             // It is for the host, or for nobody.
             Some(Err(_)) | None => ConnectPayload::default(),
         };
+        if self.has_failed && self.is_slowed_down() {
+            // It comes back by a handshake, as who guesses has to.
+            self.handle.end(None);
+            return Err(Refused::Unauthorized);
+        }
         let token = brought.token.clone().filter(|token| !token.is_empty());
         let token = token.or_else(|| self.token.clone()).ok_or(Refused::Unauthorized)?;
         let identity = match verify(&self.worker, &token).await {
             Ok(identity) => identity,
             Err(NotAdmitted::Refused(_)) => {
+                self.has_failed = true;
                 if let Some(address) = self.address {
                     self.worker.parts().failures.failed(address, clock::now());
                 }
@@ -188,6 +194,11 @@ impl Session {
             self.handle.say(&spell_event(ROOT, SERVER_VERSION, &version, None, 0));
         }
         Ok((Some(identity.user), session))
+    }
+
+    fn is_slowed_down(&self) -> bool {
+        let failures = &self.worker.parts().failures;
+        self.address.is_some_and(|address| failures.pause(address, clock::now()).is_some())
     }
 
     async fn attach_plain(

@@ -159,7 +159,11 @@ pub(super) async fn post(
         handle.end(None);
         return Err(Refusal::BadRequest);
     };
-    let body = read(payload, at.state.settings().max_payload).await?;
+    let body = tokio::select! {
+        body = read(payload, at.state.settings().max_payload) => body?,
+        // Whoever sends it slowly does not outlive the session.
+        () = handle.ended.cancelled() => return Err(Refusal::UnknownSid),
+    };
     let Ok(payload) = Payload::parse(body) else {
         handle.end(Some(CloseCode::ProtocolError));
         return Err(Refusal::BadRequest);

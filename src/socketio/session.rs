@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::beats::{Beat, Beats};
+use super::beats::Beats;
 use super::handle::{Handle, Received, Transport};
 use super::namespaces::Joined;
+use super::pulse::Pulse;
 use super::request::At;
 use super::socket::IoArgs;
 use super::state::{Layer, SocketIoState};
@@ -41,6 +42,8 @@ pub(super) struct Session {
     pub(super) joined: HashMap<String, Joined>,
     /// Whether its client ever joined a namespace.
     pub(super) has_joined: bool,
+    /// Whether a token of its client was refused.
+    pub(super) has_failed: bool,
     /// Handlers that may run at once.
     pub(super) permits: Arc<Semaphore>,
     /// What the extensions know it as.
@@ -48,7 +51,7 @@ pub(super) struct Session {
     /// Where its client is.
     pub(super) address: Option<Address>,
     partial: Option<Partial>,
-    beats: Beats,
+    pulse: Pulse,
 }
 
 /// A packet whose attachments are not all there.
@@ -90,11 +93,12 @@ impl Session {
             token,
             joined: HashMap::new(),
             has_joined: false,
+            has_failed: false,
             permits: Arc::new(Semaphore::new(handlers_max)),
             connected: None,
             address,
             partial: None,
-            beats,
+            pulse: Pulse::new(beats, Arc::clone(&handle)),
         };
         actix::spawn(session.run(received));
         Some(handle)
@@ -102,13 +106,14 @@ impl Session {
 
     async fn run(mut self, mut received: mpsc::Receiver<Received>) {
         let join_by = clock::now() + Duration::from_millis(self.worker.config().ws.auth_timeout_ms);
+        let pulse = self.pulse.clone();
         loop {
             let look_at = self.look_at(join_by);
             tokio::select! {
                 biased;
                 () = self.handle.ended.cancelled() => break,
                 next = received.recv() => match next {
-                    Some(next) => self.receive(next).await,
+                    Some(next) => pulse.keep_up(self.receive(next)).await,
                     None => break,
                 },
                 () = tokio::time::sleep_until(look_at.into()) => self.look(join_by),
@@ -120,21 +125,13 @@ impl Session {
 
     fn look_at(&self, join_by: Instant) -> Instant {
         let is_waiting = matches!(self.layer, Layer::SocketIo(_)) && !self.has_joined;
-        if is_waiting { self.beats.due_at().min(join_by) } else { self.beats.due_at() }
+        if is_waiting { self.pulse.due_at().min(join_by) } else { self.pulse.due_at() }
     }
 
     fn look(&mut self, join_by: Instant) {
-        let now = clock::now();
-        match self.beats.beat(now) {
-            Beat::Wait => {}
-            Beat::Ping => self.handle.say("2"),
-            Beat::Dead => {
-                log::debug!("{} is dead: a ping went unanswered", self.connection.id);
-                self.handle.end(None);
-            }
-        }
-        self.handle.set_dies_at(self.beats.dies_at());
-        if matches!(self.layer, Layer::SocketIo(_)) && !self.has_joined && join_by <= now {
+        self.pulse.look();
+        let is_late = !self.has_joined && join_by <= clock::now();
+        if matches!(self.layer, Layer::SocketIo(_)) && is_late {
             log::debug!("{} joined no namespace in time", self.connection.id);
             self.handle.end(None);
         }
@@ -186,8 +183,7 @@ impl Session {
                 Ok(())
             }
             (EnginePacket::Pong(_), _) => {
-                self.beats.pong(clock::now());
-                self.handle.set_dies_at(self.beats.dies_at());
+                self.pulse.pong();
                 Ok(())
             }
             (EnginePacket::Noop, _) => Ok(()),

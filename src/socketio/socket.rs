@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::handle::{Handle, Received};
 use crate::dialect::frame;
-use crate::dialect::socketio::packet::{ATTACHMENTS_MAX, Args, spell_event};
+use crate::dialect::socketio::packet::{ATTACHMENTS_MAX, Args, is_reserved, spell_event};
 use crate::protocol::{SessionId, UserId};
 use crate::ws::outbox::Pushed;
 
@@ -25,6 +25,9 @@ pub enum IoError {
     /// The client owes too many acks.
     #[error("the client owes too many acks")]
     TooMany,
+    /// Socket.IO keeps the name of the event for itself.
+    #[error("Socket.IO keeps the name of the event for itself")]
+    ReservedName,
 }
 
 /// Arguments of an event or an ack: a JSON array, and the bytes its placeholders stand for.
@@ -150,7 +153,7 @@ impl IoSocket {
     /// Says something to the client, at most once.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When it is gone, or the name is not to be had.
     pub fn emit(&self, event: &str, args: &IoArgs) -> Result<(), IoError> {
         self.push(event, args, None)
     }
@@ -158,7 +161,7 @@ impl IoSocket {
     /// Says something to the client, and waits for its ack.
     ///
     /// # Errors
-    /// When it is gone, or does not ack in time.
+    /// When it is gone, or does not ack in time, or the name is not to be had.
     pub async fn emit_with_ack(
         &self,
         event: &str,
@@ -188,6 +191,9 @@ impl IoSocket {
     }
 
     fn push(&self, event: &str, args: &IoArgs, id: Option<u64>) -> Result<(), IoError> {
+        if is_reserved(event) {
+            return Err(IoError::ReservedName);
+        }
         let spell =
             |json: &str, attachments| spell_event(&self.0.namespace, event, json, id, attachments);
         match self.0.handle.push(args.framed(spell)) {

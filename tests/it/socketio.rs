@@ -1,9 +1,10 @@
 //! Socket.IO as a raw WebSocket sees it. `scripts/test.sh` runs the real client as well.
 
+use std::future::Ready;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use staffetta::{IoArgs, IoSocket};
+use staffetta::{Config, HubBuilder, IoArgs, IoSocket};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::device::Device;
@@ -144,6 +145,11 @@ fn a_host_handles_events_acks_them_and_waits_for_the_clients_ack() {
                         Some(IoArgs::new(&[numbers.iter().sum::<i64>()]).unwrap())
                     })
                     .on("panic", |_, _| async { panic!("as asked") })
+                    .on("panic at once", |_, _| -> Ready<Option<IoArgs>> { panic!("as asked") })
+                    .on("reserved", |socket: IoSocket, _| async move {
+                        let refused = socket.emit("disconnect", &IoArgs::default()).unwrap_err();
+                        Some(IoArgs::new(&[refused.to_string()]).unwrap())
+                    })
                     .on("ask", |socket: IoSocket, _| async move {
                         let args = IoArgs::new(&(socket.user().unwrap(),)).unwrap();
                         let answer =
@@ -162,6 +168,10 @@ fn a_host_handles_events_acks_them_and_waits_for_the_clients_ack() {
         client.send(r#"427["sum",1,2,3]"#).await;
         assert_eq!(client.next().await, "437[6]");
         client.send(r#"428["panic"]"#).await;
+        client.send(r#"428["panic at once"]"#).await;
+        client.send(r#"428["reserved"]"#).await;
+        let refused = r#"438["Socket.IO keeps the name of the event for itself"]"#;
+        assert_eq!(client.next().await, refused);
         client.send(r#"429["ask"]"#).await;
         let asked = client.next().await;
         let (id, rest) = asked[2..].split_once('[').unwrap();
@@ -171,5 +181,47 @@ fn a_host_handles_events_acks_them_and_waits_for_the_clients_ack() {
         client.send(r#"42["out"]"#).await;
         assert_eq!(client.next().await, "41");
         hub.wait_for_live("alice", 0).await;
+    });
+}
+
+#[test]
+fn a_client_is_not_dead_while_the_host_keeps_it_waiting() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let configure = |config: &mut Config| {
+            config.limits.commands_in_flight_max = 1;
+            config.socketio.ping_interval_ms = 100;
+            config.socketio.ping_timeout_ms = 300;
+        };
+        let slow = |builder: HubBuilder| {
+            builder.socketio(|io| {
+                io.on("slow", |_, args| async move {
+                    tokio::time::sleep(Duration::from_millis(1_000)).await;
+                    Some(args)
+                })
+            })
+        };
+        let hub = TestHub::start_with(Database::Sqlite, configure, slow).await;
+        let mut client = Client::join(&hub, json!({"token": hub.token("alice")})).await;
+        for id in 1..=3 {
+            client.send(&format!(r#"42{id}["slow"]"#)).await;
+        }
+        for id in 1..=3 {
+            assert_eq!(client.next().await, format!("43{id}[]"));
+        }
+    });
+}
+
+#[test]
+fn who_guesses_tokens_has_to_begin_anew_for_each() {
+    on_both(|database| async move {
+        let hub = TestHub::start(database, |config| config.auth.failures_free = 5).await;
+        let mut client = Client::open(&hub, PATH, &[]).await;
+        for _ in 0..=5 {
+            client.send(r#"40{"token":"a guess"}"#).await;
+            assert_eq!(client.next().await, r#"44{"message":"unauthorized"}"#);
+        }
+        client.send(r#"40{"token":"a guess"}"#).await;
+        assert!(matches!(client.0.next_raw().await, Message::Close(_)));
     });
 }

@@ -1,6 +1,8 @@
 // Engine.IO 4, case by case as the official protocol test suite has them, and more.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
 
 import { Hub, sleep } from "./hub.js";
@@ -188,6 +190,16 @@ describe("messages by polling", () => {
     const other = await open();
     assert.equal((await post(other, "4" + "x".repeat(999999))).status, 200);
     assert.equal((await (await poll(other)).text()).length, 1000000);
+  });
+
+  it("does not wait for a body longer than the session lasts", async () => {
+    const sid = await open();
+    const socket = connect(hub.port, "127.0.0.1");
+    const head = [`POST /engine.io/?EIO=4&transport=polling&sid=${sid} HTTP/1.1`, "host: x", "content-length: 9"];
+    socket.write(`${head.join("\r\n")}\r\n\r\n4a`);
+    const [answer] = await once(socket, "data", { signal: AbortSignal.timeout(2_000) });
+    assert.match(answer.toString(), /^HTTP\/1.1 400 /);
+    socket.destroy();
   });
 
   it("refuses another method with a sid", async () => {
