@@ -1,9 +1,10 @@
 //! A hub with a message type of its own: `{"type":"roll","sides":6}` on `/ws` rolls dice for
 //! everybody who hears the user's events.
 //!
-//! `cargo run --example extension`, then, with a token of `staffetta token alice`, send the frame on
-//! an authenticated connection. Another address may be named: `-- 127.0.0.1:4000`. The one who rolls gets `{"type":"rolled",…}` as a reply, and every
-//! device of the user gets it as an event.
+//! `cargo run --example extension`, or with an address of your own: `-- 127.0.0.1:4000`. Then send
+//! the frame on a connection that is authenticated with a token of `staffetta token alice`. The one
+//! who rolls gets `{"type":"rolled",…}` as a reply, and every device of the user gets it as an
+//! event.
 
 use std::sync::OnceLock;
 
