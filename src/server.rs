@@ -1,22 +1,19 @@
 //! The hub as a program of its own: one listener, one address, its own signals.
 
-use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::time::Duration;
+mod sockets;
 
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+
+use actix_web::App;
+use actix_web::dev::Server;
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::conformance;
 use crate::hub::{Hub, HubBuilder, HubError};
 use crate::pages::Demo;
-use crate::ws;
-
-/// Connections the kernel may hold before they are accepted: everyone comes back at once after
-/// a restart.
-const BACKLOG: u32 = 4_096;
 
 /// Why the server did not run, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -66,35 +63,34 @@ pub async fn run(config: Config, api_key: Option<String>) -> Result<(), ServeErr
     serve(builder, config).await
 }
 
-async fn serve(builder: HubBuilder, config: Config) -> Result<(), ServeError> {
-    let listen = config.server.listen;
+/// Serves a hub, and its demo if the configuration wants one, on a listener of its own.
+///
+/// # Errors
+/// When the listener cannot be used.
+#[doc(hidden)]
+pub fn serve_on(listener: TcpListener, hub: &Hub, config: &Config) -> io::Result<Server> {
     let workers = config.server.workers_or_cores();
-    let connections_max = config.server.connections_max;
-    raise_open_files();
-    let hub = builder.start().await?;
     let mounted = hub.clone();
-    let demo = Demo::of(&hub, &config);
+    let demo = Demo::of(hub, config);
     let pages = move |services: &mut ServiceConfig| {
         if let Some(demo) = &demo {
             demo.configure(services);
         }
     };
-    let server =
-        HttpServer::new(move || App::new().configure(mounted.routes()).configure(pages.clone()))
-            .workers(workers)
-            .max_connections(connections_max)
-            .backlog(BACKLOG)
-            .client_request_timeout(Duration::from_secs(10))
-            .keep_alive(Duration::from_secs(75))
-            .shutdown_timeout(1)
-            .on_connect(ws::on_connect)
-            .disable_signals()
-            .bind(listen)
-            .map_err(|source| ServeError::Listen { address: listen, source })?;
-    let address = server.addrs().first().copied().unwrap_or(listen);
+    let app = move || App::new().configure(mounted.routes()).configure(pages.clone());
+    sockets::serve(listener, workers, config.server.connections_max, app)
+}
+
+async fn serve(builder: HubBuilder, config: Config) -> Result<(), ServeError> {
+    let listen = config.server.listen;
+    raise_open_files();
+    let hub = builder.start().await?;
+    let listener =
+        sockets::listen(listen).map_err(|source| ServeError::Listen { address: listen, source })?;
+    let address = listener.local_addr()?;
+    let server = serve_on(listener, &hub, &config)?;
     greet(address, &config)?;
-    log::info!("listening on {address} with {workers} workers");
-    let server = server.run();
+    log::info!("listening on {address} with {} workers", config.server.workers_or_cores());
     let handle = server.handle();
     let running = actix::spawn(server);
     let signal = terminated().await?;

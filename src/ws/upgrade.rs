@@ -80,6 +80,11 @@ async fn upgrade(
     if worker.is_draining() {
         return Ok(HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "1")).finish());
     }
+    if worker.connections_count() >= worker.config().server.connections_max {
+        return Ok(HttpResponse::ServiceUnavailable()
+            .insert_header((RETRY_AFTER, "1"))
+            .body("as many connections as server.connections_max allows"));
+    }
     let address = client_address(&request, &worker.config().server.trusted_proxies);
     let address = address.map(Address::from);
     let failures = &worker.parts().failures;

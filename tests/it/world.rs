@@ -10,7 +10,7 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
 use serde_json::{Value, json};
 use staffetta::auth::{Scope, Secret, sign};
-use staffetta::{Config, Hub, HubBuilder, UserId, clock, on_connect};
+use staffetta::{Config, Hub, HubBuilder, UserId, clock, on_connect, server};
 
 /// Where a test's hub keeps its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,6 +293,7 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
+/// On SQLite the hub's own server, on Postgres that of a host.
 async fn serve(
     builder: HubBuilder,
     config: Config,
@@ -301,16 +302,21 @@ async fn serve(
 ) {
     let workers = config.server.workers;
     let hub = builder.start().await.unwrap();
-    let mounted = hub.clone();
-    let server = HttpServer::new(move || App::new().configure(mounted.routes()))
-        .workers(workers)
-        .on_connect(on_connect)
-        .disable_signals()
-        .shutdown_timeout(1)
-        .bind("127.0.0.1:0")
-        .unwrap();
-    let port = server.addrs()[0].port();
-    let server = server.run();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = if config.database.url.starts_with("sqlite:") {
+        server::serve_on(listener, &hub, &config).unwrap()
+    } else {
+        let mounted = hub.clone();
+        HttpServer::new(move || App::new().configure(mounted.routes()))
+            .workers(workers)
+            .on_connect(on_connect)
+            .disable_signals()
+            .shutdown_timeout(1)
+            .listen(listener)
+            .unwrap()
+            .run()
+    };
     let handle = server.handle();
     actix_web::rt::spawn(server);
     started.send((hub.clone(), port)).unwrap();
