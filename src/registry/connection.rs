@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write as _};
 use std::net::Shutdown;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -261,6 +262,12 @@ impl Connection {
     /// Its socket, to be cut when someone else still holds it.
     pub(super) fn socket(&self) -> Option<Weak<SocketHandle>> {
         self.socket.as_ref().map(Arc::downgrade)
+    }
+
+    /// Reads a little of what sending needs beyond the connection itself.
+    pub(super) fn touch(&self) -> usize {
+        let is_direct = self.socket.as_ref().is_some_and(|socket| socket.0.as_raw_fd() >= 0);
+        self.outbox.bytes_max().wrapping_add(is_direct.into())
     }
 
     /// Takes note of a sign of life.
