@@ -126,7 +126,8 @@ pub(super) fn check_url(url: &str) -> Result<(), AuthSetupError> {
     if matches!(scheme.as_deref(), Some("http" | "https")) {
         return Ok(());
     }
-    let (setting, problem) = ("auth.jwks_url".to_owned(), "must be an https:// URL".to_owned());
+    let (setting, problem) =
+        ("auth.jwks_url".to_owned(), "must be an http:// or https:// URL".to_owned());
     Err(AuthSetupError::Key { setting, problem })
 }
 

@@ -38,7 +38,7 @@ pub(super) fn problems(
     }
     if config.auth.jwks_url.as_deref().is_some_and(|url| !is_http_url(url)) {
         let origin = given("auth", "jwks_url");
-        problems.push(format!("auth.jwks_url{origin}: must be an https:// URL"));
+        problems.push(format!("auth.jwks_url{origin}: must be an http:// or https:// URL"));
     }
     for (key, problem) in config.webhooks.problems() {
         let origin = given("webhooks", key);

@@ -176,7 +176,7 @@ fn a_webhook_needs_a_url_and_a_secret_and_shows_neither() {
 
 #[test]
 fn a_key_set_has_an_address() {
-    let problem = "auth.jwks_url (x.toml): must be an https:// URL";
+    let problem = "auth.jwks_url (x.toml): must be an http:// or https:// URL";
     assert_eq!(problems(&file("[auth]\njwks_url = \"keys.json\"\n")), [problem]);
     assert!(Config::load(&file("[auth]\njwks_url = \"https://h/keys\"\n")).is_ok());
 }
