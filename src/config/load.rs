@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::mem;
 use std::path::PathBuf;
 
 use toml::{Table, Value};
@@ -80,7 +81,8 @@ pub struct ConfigError(pub Vec<String>);
 pub struct Settings {
     /// The configuration.
     pub config: Config,
-    /// Each setting that was given, with its value (secrets apart) and where it came from.
+    /// Each setting that is not at its default, with its value (secrets apart) and where it
+    /// came from.
     pub given: Vec<(String, String, Origin)>,
 }
 
@@ -112,7 +114,8 @@ impl Layers {
         let table: Table = match text.parse() {
             Ok(table) => table,
             Err(error) => {
-                self.problems.push(format!("{}: {error}", path.display()));
+                let error = error.to_string();
+                self.problems.push(format!("{}: {}", path.display(), error.trim_end()));
                 return;
             }
         };
@@ -191,14 +194,7 @@ impl Layers {
                 section.insert(key.clone(), value.clone());
             }
         }
-        let config = match table.try_into::<Config>() {
-            Ok(config) => config,
-            Err(error) => {
-                let problem = self.problem(&error);
-                self.problems.push(problem);
-                return Err(ConfigError(self.problems));
-            }
-        };
+        let config = self.read(table)?;
         let from = |section: &str, key: &str| {
             self.values
                 .get(&(section.to_owned(), key.to_owned()))
@@ -211,6 +207,7 @@ impl Layers {
         let given = self
             .values
             .into_iter()
+            .filter(|((section, key), (value, _))| known(section, key).as_ref() != Some(value))
             .map(|((section, key), (value, origin))| {
                 let shown = shown(&section, &key, &value);
                 (format!("{section}.{key}"), shown, origin)
@@ -221,20 +218,46 @@ impl Layers {
 }
 
 impl Layers {
+    /// Reads the values. One that cannot be read is a problem and stays at its default, so that
+    /// the others are looked at all the same.
+    fn read(&mut self, mut table: Table) -> Result<Config, ConfigError> {
+        loop {
+            let error = match table.clone().try_into::<Config>() {
+                Ok(config) => return Ok(config),
+                Err(error) => error,
+            };
+            let (section, key) = place(&error);
+            self.problems.push(self.problem(&section, &key, &error));
+            let keys = table.get_mut(&section).and_then(Value::as_table_mut);
+            if keys.and_then(|keys| keys.remove(&key)).is_none() {
+                return Err(ConfigError(mem::take(&mut self.problems)));
+            }
+        }
+    }
+
     /// Says of a value that cannot be read which it is and where it came from.
-    fn problem(&self, error: &toml::de::Error) -> String {
-        let text = error.to_string();
-        let name = text.rsplit('`').nth(1).unwrap_or_default();
-        let (section, key) = name.split_once('.').unwrap_or_default();
-        let key = key.split(['.', '[']).next().unwrap_or_default();
+    fn problem(&self, section: &str, key: &str, error: &toml::de::Error) -> String {
         match self.values.get(&(section.to_owned(), key.to_owned())) {
             Some((value, origin)) => {
                 let shown = shown(section, key, value);
-                format!("{section}.{key} = {shown} ({origin}): {}", error.message())
+                let must = match (section, key) {
+                    ("server", "listen") => "must be an IP address and a port: 127.0.0.1:3000",
+                    _ => error.message(),
+                };
+                format!("{section}.{key} = {shown} ({origin}): {must}")
             }
-            None => text.trim().replace('\n', " "),
+            None => error.to_string().trim().replace('\n', " "),
         }
     }
+}
+
+/// The section and the key an error speaks of.
+fn place(error: &toml::de::Error) -> Place {
+    let text = error.to_string();
+    let name = text.rsplit('`').nth(1).unwrap_or_default();
+    let (section, key) = name.split_once('.').unwrap_or_default();
+    let key = key.split(['.', '[']).next().unwrap_or_default();
+    (section.to_owned(), key.to_owned())
 }
 
 /// The default of a setting, which also tells its type.

@@ -110,7 +110,31 @@ fn a_negative_number_and_a_bad_choice_are_refused() {
         assert_eq!(problems.len(), 1, "{problems:?}");
     }
     let problem = &problems(&file("[server]\nlisten = \"here\"\n"))[0];
-    assert_eq!(problem, "server.listen = \"here\" (x.toml): invalid socket address syntax");
+    assert_eq!(
+        problem,
+        "server.listen = \"here\" (x.toml): must be an IP address and a port: 127.0.0.1:3000"
+    );
+}
+
+#[test]
+fn a_value_that_cannot_be_read_hides_no_other_problem() {
+    let text = "[server]\nlisten = \"localhost:3000\"\n[auth]\non_expiry = \"kill\"\n\
+                [delivery]\nin_flight_max = 0\n";
+    let problems = problems(&file(text));
+    let named: Vec<_> = problems.iter().filter_map(|problem| problem.split(' ').next()).collect();
+    assert_eq!(
+        named,
+        ["auth.on_expiry", "server.listen", "delivery.in_flight_max"],
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn what_is_given_is_what_is_not_the_default() {
+    let text = "[delivery]\nack_wait_ms = 3000\ntick_ms = 51\n[auth]\nissuer = \"me\"\n";
+    let given = Config::load(&file(text)).unwrap().given;
+    let names: Vec<_> = given.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["auth.issuer", "delivery.tick_ms"]);
 }
 
 #[test]
