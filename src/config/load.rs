@@ -272,25 +272,27 @@ fn defaults() -> Table {
     Table::try_from(Config::default()).unwrap_or_default()
 }
 
+/// Says that there is no setting of this name, and which one comes closest. A name without a
+/// section is compared with the keys alone.
 fn unknown(name: &str, origin: &Origin) -> String {
-    let mut closest: Option<(usize, String)> = None;
     let defaults = defaults();
     let with_default = defaults.iter().flat_map(|(section, keys)| {
         let keys = keys.as_table().into_iter().flat_map(Table::keys);
-        keys.map(move |key| format!("{section}.{key}"))
+        keys.map(move |key| (section.as_str(), key.as_str()))
     });
-    let without = WITHOUT_DEFAULT.iter().map(|(section, key)| format!("{section}.{key}"));
-    for known in with_default.chain(without) {
-        let distance = distance(name, &known);
-        if closest.as_ref().is_none_or(|(least, _)| distance < *least) {
+    let mut closest: Option<(usize, String)> = None;
+    for (section, key) in with_default.chain(WITHOUT_DEFAULT) {
+        let known = format!("{section}.{key}");
+        let compared = if name.contains('.') { known.as_str() } else { key };
+        let distance = distance(name, compared);
+        let is_close = distance <= compared.len() / 2;
+        if is_close && closest.as_ref().is_none_or(|(least, _)| distance < *least) {
             closest = Some((distance, known));
         }
     }
     match closest {
-        Some((distance, known)) if distance <= known.len() / 2 => {
-            format!("{name} ({origin}): unknown; did you mean {known}?")
-        }
-        _ => format!("{name} ({origin}): unknown"),
+        Some((_, known)) => format!("{name} ({origin}): unknown; did you mean {known}?"),
+        None => format!("{name} ({origin}): unknown"),
     }
 }
 

@@ -67,7 +67,7 @@ fn what_is_unknown_is_named_with_what_it_may_have_meant() {
             "delivery.ack_wait (x.toml): unknown; did you mean delivery.ack_wait_ms?",
             "nonsense.x (x.toml): unknown",
             "delivery.ack_wait (STAFFETTA_DELIVERY_ACK_WAIT in the environment): unknown; did you mean delivery.ack_wait_ms?",
-            "tick (a flag): unknown",
+            "tick (a flag): unknown; did you mean delivery.tick_ms?",
         ]
     );
 }
