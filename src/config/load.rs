@@ -135,7 +135,8 @@ impl Layers {
     fn read_environment(&mut self, sources: &Sources) {
         for (name, value) in &sources.environment {
             let Some(rest) = name.strip_prefix("STAFFETTA_") else { continue };
-            if NO_SETTINGS.contains(&name.as_str()) || rest.starts_with("TEST_") {
+            let is_no_setting = NO_SETTINGS.contains(&name.as_str()) || rest.starts_with("TEST_");
+            if is_no_setting || is_service_link(name, value) {
                 continue;
             }
             let origin = Origin::Environment(name.clone());
@@ -258,6 +259,15 @@ fn place(error: &toml::de::Error) -> Place {
     let (section, key) = name.split_once('.').unwrap_or_default();
     let key = key.split(['.', '[']).next().unwrap_or_default();
     (section.to_owned(), key.to_owned())
+}
+
+/// Whether Kubernetes put this into the environment, as it does in every pod beside a service named
+/// `staffetta` or `staffetta-…`.
+fn is_service_link(name: &str, value: &str) -> bool {
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || (name.contains("_PORT_") && (name.contains("_TCP") || name.contains("_UDP")))
+        || (name.ends_with("_PORT") && value.contains("://"))
 }
 
 /// The default of a setting, which also tells its type.

@@ -138,6 +138,21 @@ fn what_is_given_is_what_is_not_the_default() {
 }
 
 #[test]
+fn what_kubernetes_says_of_a_service_is_no_setting() {
+    let environment = vec![
+        pair("STAFFETTA_SERVICE_HOST", "10.0.0.1"),
+        pair("STAFFETTA_SERVICE_PORT", "3000"),
+        pair("STAFFETTA_SERVICE_PORT_HTTP", "3000"),
+        pair("STAFFETTA_PORT", "tcp://10.0.0.1:3000"),
+        pair("STAFFETTA_HUB_PORT_3000_TCP", "tcp://10.0.0.1:3000"),
+        pair("STAFFETTA_HUB_PORT_3000_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert!(Config::load(&Sources { environment, ..Sources::default() }).is_ok());
+    let environment = vec![pair("STAFFETTA_SERVER_PORT", "3000")];
+    assert!(Config::load(&Sources { environment, ..Sources::default() }).is_err());
+}
+
+#[test]
 fn keys_must_fit_their_algorithm_and_api_keys_must_allow_something() {
     let text = "[auth]\nkeys = [\n\
         { algorithm = \"HS256\", secret = \"short-and-secret\" },\n\
