@@ -135,12 +135,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .route("/photos/{id}", web::delete().to(delete))
             .service(web::scope("/hub").configure(mounted.routes()))
     });
-    let server = server.on_connect(on_connect).workers(2).bind(address)?;
+    let server = server.on_connect(on_connect).disable_signals().workers(2).bind(address)?;
     for address in server.addrs() {
         use std::io::Write;
         writeln!(std::io::stdout(), "listening on http://{address}")?;
     }
-    server.run().await?;
-    hub.shutdown().await;
-    Ok(())
+    Ok(hub.serve(server.run()).await?)
 }

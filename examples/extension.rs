@@ -58,12 +58,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mounted = hub.clone();
     let server = HttpServer::new(move || App::new().configure(mounted.routes()));
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
-    let server = server.on_connect(on_connect).bind(address)?;
+    let server = server.on_connect(on_connect).disable_signals().bind(address)?;
     for address in server.addrs() {
         use std::io::Write;
         writeln!(std::io::stdout(), "listening on http://{address}")?;
     }
-    server.run().await?;
-    hub.shutdown().await;
-    Ok(())
+    Ok(hub.serve(server.run()).await?)
 }

@@ -4,6 +4,7 @@
 //! under any scope; the `staffetta` program is one such application.
 
 mod builder;
+mod serve;
 mod webhooks;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -144,8 +145,8 @@ impl Hub {
     }
 
     /// Tells every connection to come back later, spread over `server.drain_ms`, writes the
-    /// floors, ends what is posted to webhooks, and stops the actors. The hub takes nothing after this; what is unacked is sent
-    /// again by the next start. Says how many connections there were.
+    /// floors, ends what is posted to webhooks, and stops the actors. The hub takes nothing after
+    /// this; what is unacked is sent again by the next start. Says how many connections there were.
     pub async fn shutdown(&self) -> usize {
         self.0.draining.store(true, Ordering::Release);
         let window = Duration::from_millis(self.0.config.server.drain_ms);

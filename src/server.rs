@@ -91,18 +91,7 @@ async fn serve(builder: HubBuilder, config: Config) -> Result<(), ServeError> {
     let server = serve_on(listener, &hub, &config)?;
     greet(address, &config)?;
     log::info!("listening on {address} with {} workers", config.server.workers_or_cores());
-    let handle = server.handle();
-    let running = actix::spawn(server);
-    let signal = terminated().await?;
-    log::info!("{signal}: no new connections; telling clients to come back");
-    handle.pause().await;
-    let told = hub.shutdown().await;
-    log::info!("told {told} connections to come back; floors are written");
-    handle.stop(false).await;
-    match running.await {
-        Ok(result) => Ok(result?),
-        Err(error) => Err(ServeError::Server(io::Error::other(error))),
-    }
+    Ok(hub.serve(server).await?)
 }
 
 /// Takes as many open files as this process may have: a connection takes two, its socket and the
@@ -168,18 +157,6 @@ fn greet(address: SocketAddr, config: &Config) -> io::Result<()> {
     }
     writeln!(out, "  HTTP API     http://{address}/api/v1/openapi.json")?;
     out.flush()
-}
-
-/// Waits for the signal to end, and names it.
-async fn terminated() -> io::Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
-    }
 }
 
 #[cfg(test)]

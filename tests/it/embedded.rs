@@ -107,6 +107,27 @@ fn a_photo_application_publishes_to_its_users_devices() {
 }
 
 #[test]
+fn devices_are_told_to_come_back_when_their_application_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("photos.db");
+    let args = ["127.0.0.1:0".as_ref(), database.as_os_str()];
+    let (mut application, base) = start("embedded", &args, folder.path());
+    runtime().block_on(async {
+        let url = format!("{}/hub/ws", base.replace("http", "ws"));
+        let (mut socket, _) = connect_async(&url).await.unwrap();
+        let auth = json!({"type": "auth", "token": "alice:letmein", "session_id": "phone"});
+        socket.send(Message::text(auth.to_string())).await.unwrap();
+        assert_eq!(next(&mut socket).await["type"], "connection_established");
+        assert_eq!(next(&mut socket).await["type"], "auth_ok");
+        let process = rustix::process::Pid::from_child(&application.0);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        assert_eq!(next(&mut socket).await["type"], "reconnect");
+        assert_eq!(next(&mut socket).await["closed"], 1012);
+    });
+    assert!(application.0.wait().unwrap().success());
+}
+
+#[test]
 fn dice_are_rolled_for_every_device_of_a_user() {
     let folder = tempfile::tempdir().unwrap();
     let (_application, base) = start("extension", &["127.0.0.1:0".as_ref()], folder.path());
