@@ -38,20 +38,23 @@ const EXAMPLES: &str = "Examples:
 Settings come from config.toml (or --config), then STAFFETTA_<SECTION>_<KEY> in the environment,
 then flags. STAFFETTA_LOG sets what is logged: error, warn, info, debug, or per module.";
 
+/// Where the help of every command has them.
+const SETTINGS: &str = "Settings";
+
 /// Settings; the same for every command.
 #[derive(Debug, clap::Args)]
 struct SettingsArgs {
     /// The configuration file [default: config.toml, if there is one].
-    #[arg(long, global = true, value_name = "FILE", env = "STAFFETTA_CONFIG")]
+    #[arg(long, global = true, help_heading = SETTINGS, value_name = "FILE", env = "STAFFETTA_CONFIG")]
     config: Option<PathBuf>,
     /// Sets any setting, e.g. --set delivery.ack_wait_ms=1000. May be given many times.
-    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    #[arg(long, global = true, help_heading = SETTINGS, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// The address to listen on: server.listen.
-    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    #[arg(long, global = true, help_heading = SETTINGS, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// sqlite://PATH or postgres://…: database.url.
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, help_heading = SETTINGS, value_name = "URL")]
     database_url: Option<String>,
 }
 
