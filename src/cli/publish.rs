@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use staffetta::auth::Scope;
 use staffetta::config::Config;
 
-use super::{credentials, print};
+use super::credentials::{self, NoSecret};
+use super::print;
 
 const EXAMPLES: &str = "Examples:
   staffetta publish alice added '{\"id\":\"photo-1\"}'
@@ -61,7 +62,8 @@ pub(super) fn run(args: PublishArgs, config: &Config) -> Result<(), Box<dyn Erro
         Some(key) => key.clone(),
         None => {
             let ttl = Duration::from_secs(300);
-            credentials::token(config, "staffetta-publish", &[Scope::Publish], ttl)?
+            let no_secret = NoSecret::Fail { instead: "--api-key" };
+            credentials::token(config, "staffetta-publish", &[Scope::Publish], ttl, no_secret)?
         }
     };
     let base = args.url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));

@@ -18,7 +18,8 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use self::follower::{Ending, Follower, Step};
 use self::state::StateFile;
-use super::{complain, credentials, print};
+use super::credentials::{self, NoSecret};
+use super::{complain, print};
 
 /// Silence for this long means that nobody is there: the hub pings every 25 s.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
@@ -34,6 +35,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// A connection that lasted this long was good: the backoff starts over.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a token it signs is good for.
+const TOKEN_TTL: Duration = Duration::from_secs(3_600);
 
 const EXAMPLES: &str = "Examples:
   staffetta tail --user alice
@@ -91,7 +95,10 @@ pub(super) async fn run(args: TailArgs, config: &Config) -> Result<(), Box<dyn E
     loop {
         let token = match &args.token {
             Some(token) => token.clone(),
-            None => credentials::token(config, &args.user, &[], Duration::from_secs(3_600))?,
+            None => {
+                let (ttl, no_secret) = (TOKEN_TTL, NoSecret::Fail { instead: "--token" });
+                credentials::token(config, &args.user, &[], ttl, no_secret)?
+            }
         };
         let started = Instant::now();
         let next = tokio::select! {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use staffetta::auth::Scope;
 use staffetta::config::Config;
 
-use super::{credentials, duration, print};
+use super::credentials::{self, NoSecret};
+use super::{duration, print};
 
 const EXAMPLES: &str = "Examples:
   staffetta token alice                             a device of alice may connect
@@ -34,6 +35,6 @@ fn scope(name: &str) -> Result<Scope, String> {
 
 /// Prints a token.
 pub(super) fn run(args: TokenArgs, config: &Config) -> Result<(), Box<dyn Error>> {
-    print(&credentials::token(config, &args.user, &args.scope, args.ttl)?);
+    print(&credentials::token(config, &args.user, &args.scope, args.ttl, NoSecret::Make)?);
     Ok(())
 }
