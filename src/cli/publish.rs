@@ -33,7 +33,7 @@ pub(super) struct PublishArgs {
     /// Its data: JSON, @FILE, or - for standard input.
     #[arg(value_name = "DATA")]
     data: Option<String>,
-    /// The hub [default: the configured server.listen].
+    /// The hub: http:// or https:// [default: the configured server.listen].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// An API key; without one, a token is signed with the hub's own secret.
@@ -67,6 +67,9 @@ pub(super) fn run(args: PublishArgs, config: &Config) -> Result<(), Box<dyn Erro
         }
     };
     let base = args.url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
+    if !base.starts_with("http://") && !base.starts_with("https://") {
+        return Err(format!("{base}: must start with http:// or https://").into());
+    }
     let mut url =
         format!("{}/api/v1/users/{}/events", base.trim_end_matches('/'), encoded(&args.user));
     let mut timeout = ANSWER_WAIT;

@@ -57,7 +57,7 @@ pub(super) struct TailArgs {
     /// A token; without one, a token is signed with the hub's own secret.
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// The hub [default: the configured server.listen].
+    /// The hub: ws://, wss://, http:// or https:// [default: the configured server.listen].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Where the session's name is kept [default: ~/.local/state/staffetta/tail-USER.json].
@@ -91,7 +91,10 @@ pub(super) async fn run(args: TailArgs, config: &Config) -> Result<(), Box<dyn E
     let state = StateFile::open(args.state.clone(), &args.user)?;
     let mut follower = Follower::new(state.session(), &args.offline, !args.no_ack, args.count);
     let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
-    let url = args.url.clone().unwrap_or_else(|| format!("ws://{}/ws", config.server.listen));
+    let url = match &args.url {
+        Some(url) => socket_url(url)?,
+        None => format!("ws://{}/ws", config.server.listen),
+    };
     loop {
         let token = match &args.token {
             Some(token) => token.clone(),
@@ -115,6 +118,16 @@ pub(super) async fn run(args: TailArgs, config: &Config) -> Result<(), Box<dyn E
             () = sleep(pause) => {}
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
+    }
+}
+
+/// The address of a socket; that of a hub for HTTP means the same.
+fn socket_url(url: &str) -> Result<String, String> {
+    match url.split_once("://") {
+        Some(("ws" | "wss", _)) => Ok(url.to_owned()),
+        Some(("http", rest)) => Ok(format!("ws://{rest}")),
+        Some(("https", rest)) => Ok(format!("wss://{rest}")),
+        Some(_) | None => Err(format!("{url}: must start with ws://, wss://, http:// or https://")),
     }
 }
 
@@ -221,5 +234,18 @@ fn ended(
         }
         Ending::FreshToken => Err("the hub refuses the token".into()),
         Ending::Stay => Err(format!("not coming back: {reason}").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_publish_takes_is_good_for_tail() {
+        assert_eq!(socket_url("https://hub/x").unwrap(), "wss://hub/x");
+        assert_eq!(socket_url("http://127.0.0.1:3000").unwrap(), "ws://127.0.0.1:3000");
+        assert_eq!(socket_url("ws://127.0.0.1:3000/ws").unwrap(), "ws://127.0.0.1:3000/ws");
+        assert!(socket_url("127.0.0.1:3000").is_err());
     }
 }
