@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use staffetta::auth::install_provider;
+use staffetta::auth::{JwtVerifier, Secret, install_provider};
 use staffetta::config::{Config, Settings, Sources};
 use staffetta::persistence::{migrate, migrate_down};
 use staffetta::server;
@@ -155,6 +155,7 @@ fn report(what: &str, names: &[String]) -> Result<(), Box<dyn Error>> {
 }
 
 fn check_config(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    read_keys(&settings.config)?;
     let defaults = Config::load(&Sources::default())?;
     for (key, value, origin) in &settings.given {
         print(&format!("{key} = {value}    ({origin})"));
@@ -163,6 +164,19 @@ fn check_config(settings: &Settings) -> Result<(), Box<dyn Error>> {
         print("everything is at its default");
     }
     print("ok");
+    Ok(())
+}
+
+/// Reads the files with keys and secrets as serve does. The hub's own secret may yet be made.
+fn read_keys(config: &Config) -> Result<(), Box<dyn Error>> {
+    let Config { auth, webhooks, .. } = config;
+    if !auth.uses_own_secret() || auth.secret_file.exists() {
+        JwtVerifier::from_config(auth)?;
+    }
+    let is_posting = webhooks.commands_url.is_some() || webhooks.events_url.is_some();
+    if let Some(path) = webhooks.secret_file.as_ref().filter(|_| is_posting) {
+        Secret::load(path, "webhooks.secret_file")?;
+    }
     Ok(())
 }
 
@@ -179,4 +193,26 @@ fn print(line: &str) {
 pub(crate) fn complain(line: &str) {
     // With standard error gone there is nobody to tell.
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_keys_that_cannot_be_read_is_found_before_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.auth.secret_file = folder.path().join("secret");
+        read_keys(&config).unwrap();
+        assert!(!config.auth.secret_file.exists(), "nothing is made");
+        config.webhooks.secret_file = Some(folder.path().join("webhooks.secret"));
+        read_keys(&config).unwrap();
+        config.webhooks.events_url = Some("https://h".to_owned());
+        let problem = read_keys(&config).unwrap_err().to_string();
+        assert!(problem.starts_with("webhooks.secret_file: "), "{problem}");
+        config.auth.jwks_file = Some(folder.path().join("keys.json"));
+        let problem = read_keys(&config).unwrap_err().to_string();
+        assert!(problem.starts_with("auth.jwks_file: "), "{problem}");
+    }
 }
