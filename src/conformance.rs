@@ -19,6 +19,7 @@ pub fn configure(config: &mut Config, folder: &Path) {
     config.socketio.ping_timeout_ms = 200;
     config.socketio.max_payload = 1_000_000;
     config.socketio.recovery = false;
+    config.server.allowed_origins = vec!["*".to_owned()];
 }
 
 /// What the suites expect a host to do.

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::delivery::messages::{DeliveryPorts, FlushFloors, PublishError, Receipt};
 use crate::delivery::{BroadcastReceipt, Publisher, Wait};
 use crate::extension::Extensions;
+use crate::gate::Gate;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
@@ -60,6 +61,7 @@ struct Inner {
     rooms: Rooms,
     nonces: Arc<Nonces>,
     failures: Arc<Failures>,
+    gate: Arc<Gate>,
     extensions: Extensions,
     socketio: SocketIoState,
 }
@@ -210,6 +212,7 @@ impl Hub {
                 rooms: self.0.rooms.clone(),
                 nonces: Arc::clone(&self.0.nonces),
                 failures: Arc::clone(&self.0.failures),
+                gate: Arc::clone(&self.0.gate),
                 config: Arc::clone(&self.0.config),
                 metrics: self.0.metrics.clone(),
             },

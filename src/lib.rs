@@ -16,6 +16,7 @@ pub mod conformance;
 pub mod delivery;
 pub mod dialect;
 pub mod extension;
+pub mod gate;
 mod host;
 pub mod http;
 mod hub;

@@ -69,7 +69,6 @@ pub async fn run(config: Config, api_key: Option<String>) -> Result<(), ServeErr
 /// When the listener cannot be used.
 #[doc(hidden)]
 pub fn serve_on(listener: TcpListener, hub: &Hub, config: &Config) -> io::Result<Server> {
-    let workers = config.server.workers_or_cores();
     let mounted = hub.clone();
     let demo = Demo::of(hub, config);
     let pages = move |services: &mut ServiceConfig| {
@@ -78,7 +77,7 @@ pub fn serve_on(listener: TcpListener, hub: &Hub, config: &Config) -> io::Result
         }
     };
     let app = move || App::new().configure(mounted.routes()).configure(pages.clone());
-    sockets::serve(listener, workers, config.server.connections_max, app)
+    sockets::serve(listener, &config.server, app)
 }
 
 async fn serve(builder: HubBuilder, config: Config) -> Result<(), ServeError> {

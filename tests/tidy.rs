@@ -27,6 +27,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/backoff.rs", PURE),
     ("src/webhooks/attempts.rs", PURE),
     ("src/webhooks/sign.rs", PURE),
+    ("src/gate/", PURE),
+    ("src/gate/", &["actix", "tokio", "diesel"]),
     ("src/ws/heartbeat.rs", PURE),
     ("src/ws/rate.rs", PURE),
     ("src/delivery/", &["diesel::", "jsonwebtoken", "actix_web"]),

@@ -16,6 +16,14 @@ pub struct LimitsConfig {
     pub signals_per_second_max: u32,
     /// Rooms one connection may be in.
     pub rooms_per_connection_max: usize,
+    /// Connections of one address at most; 0 is any number.
+    pub connections_per_address_max: usize,
+    /// Handshakes of one address in a minute at most; 0 is any number.
+    pub handshakes_per_minute_max: u32,
+    /// Authentications of one user in a minute at most; 0 is any number.
+    pub auths_per_minute_max: u32,
+    /// Events one caller publishes in a second at most; 0 is any number.
+    pub publishes_per_second_max: u32,
     /// Connections of one user.
     pub connections_per_user_max: usize,
     /// Sessions of one user; beyond, the one longest away is forgotten.
@@ -36,6 +44,10 @@ impl Default for LimitsConfig {
             frames_per_minute_max: 300,
             signals_per_second_max: 20,
             rooms_per_connection_max: 256,
+            connections_per_address_max: 5_000,
+            handshakes_per_minute_max: 6_000,
+            auths_per_minute_max: 600,
+            publishes_per_second_max: 0,
             connections_per_user_max: 20,
             sessions_per_user_max: 100,
             outbox_bytes_max: 1024 * 1024,

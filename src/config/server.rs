@@ -18,6 +18,14 @@ pub struct ServerConfig {
     pub drain_ms: u64,
     /// The longest HTTP request body, in bytes.
     pub body_bytes_max: usize,
+    /// Origins of web pages that may connect, beside the hub's own; `*` is any, without cookies.
+    pub allowed_origins: Vec<String>,
+    /// How long the head of a request may take to come, in milliseconds.
+    pub head_timeout_ms: u64,
+    /// How long the body of a request may take to come, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// How long a connection stays open between two requests, in milliseconds.
+    pub keep_alive_ms: u64,
     /// Proxies that are believed when they say for whom they ask (`X-Forwarded-For`).
     pub trusted_proxies: Vec<IpAddr>,
 }
@@ -30,12 +38,38 @@ impl Default for ServerConfig {
             connections_max: 25_000,
             drain_ms: 2_000,
             body_bytes_max: 8 * 1024 * 1024,
+            allowed_origins: Vec::new(),
+            head_timeout_ms: 10_000,
+            body_timeout_ms: 30_000,
+            keep_alive_ms: 75_000,
             trusted_proxies: Vec::new(),
         }
     }
 }
 
 impl ServerConfig {
+    /// What is wrong with it: which key, and how.
+    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
+        let is_origin = |origin: &str| {
+            origin == "*"
+                || origin.split_once("://").is_some_and(|(scheme, host)| {
+                    !scheme.is_empty()
+                        && !host.is_empty()
+                        && host
+                            .bytes()
+                            .all(|byte| byte.is_ascii_graphic() && !b"/?#*@".contains(&byte))
+                })
+        };
+        let mut problems = Vec::new();
+        for origin in self.allowed_origins.iter().filter(|origin| !is_origin(origin)) {
+            let problem = format!(
+                "{origin:?} must be \"*\", or a scheme and a host only, as https://example.org"
+            );
+            problems.push(("allowed_origins", problem));
+        }
+        problems
+    }
+
     /// How many worker threads there are.
     pub fn workers_or_cores(&self) -> usize {
         match self.workers {

@@ -21,8 +21,6 @@ pub struct SocketioConfig {
     /// Whether clients may recover what they missed: each event then has its place in the log as
     /// one more argument.
     pub recovery: bool,
-    /// Origins of web pages that may connect; `*` is any, without their cookies.
-    pub cors_origins: Vec<String>,
     /// What `on_server_version` says to a client that joined, as `1.2.3`.
     pub server_version: Option<String>,
 }
@@ -59,7 +57,6 @@ impl Default for SocketioConfig {
             ping_timeout_ms: 20_000,
             max_payload: 1_000_000,
             recovery: false,
-            cors_origins: vec!["*".to_owned()],
             server_version: None,
         }
     }

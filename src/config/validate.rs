@@ -44,6 +44,10 @@ pub(super) fn problems(
         let origin = given("webhooks", key);
         problems.push(format!("webhooks.{key}{origin}: {problem}"));
     }
+    for (key, problem) in config.server.problems() {
+        let origin = given("server", key);
+        problems.push(format!("server.{key}{origin}: {problem}"));
+    }
     for (key, problem) in config.socketio.problems() {
         let origin = given("socketio", key);
         problems.push(format!("socketio.{key}{origin}: {problem}"));
@@ -73,19 +77,23 @@ type Bound = (&'static str, &'static str, u64, u64, u64);
 
 /// Section, key, value, least, most.
 fn bounds(config: &Config) -> Vec<Bound> {
-    let Config { server, database, auth, delivery, retention, limits, ws, publish, .. } = config;
-    let Config { notes, socketio, webhooks, .. } = config;
-    vec![
+    let Config { server, database, auth, delivery, retention, .. } = config;
+    let mut bounds = vec![
         ("server", "workers", server.workers as u64, 0, 1_024),
         ("server", "connections_max", server.connections_max as u64, 1, 10_000_000),
         ("server", "drain_ms", server.drain_ms, 0, 60_000),
         ("server", "body_bytes_max", server.body_bytes_max as u64, 1_024, GIB),
+        ("server", "head_timeout_ms", server.head_timeout_ms, 10, 600_000),
+        ("server", "body_timeout_ms", server.body_timeout_ms, 10, 3_600_000),
+        ("server", "keep_alive_ms", server.keep_alive_ms, 10, 3_600_000),
         ("database", "readers", u64::from(database.readers), 1, 256),
         ("database", "busy_timeout_ms", database.busy_timeout_ms, 100, 600_000),
         ("database", "group_max", database.group_max as u64, 1, 10_000),
         ("database", "queue_max", database.queue_max as u64, 1, 10_000_000),
         ("auth", "leeway_s", auth.leeway_s, 0, 600),
         ("auth", "connection_max_age_s", auth.connection_max_age_s, 1, YEAR_S),
+        ("auth", "failures_free", u64::from(auth.failures_free), 0, 1_000_000),
+        ("auth", "failure_pause_max_s", auth.failure_pause_max_s, 1, 3_600),
         ("delivery", "ack_wait_ms", delivery.ack_wait_ms, 1, DAY_MS),
         ("delivery", "redeliveries_max", u64::from(delivery.redeliveries_max), 0, 1_000_000),
         ("delivery", "in_flight_max", delivery.in_flight_max as u64, 1, 65_536),
@@ -102,10 +110,17 @@ fn bounds(config: &Config) -> Vec<Bound> {
         ("retention", "dead_letters_age_s", retention.dead_letters_age_s, 1, 100 * YEAR_S),
         ("retention", "prune_interval_ms", retention.prune_interval_ms, 10, DAY_MS),
         ("retention", "prune_step_max", u64::from(retention.prune_step_max), 1, 100_000),
+    ];
+    bounds.extend(bounds_of_clients(config));
+    bounds
+}
+
+/// Those of what clients, publishers and webhooks may take.
+fn bounds_of_clients(config: &Config) -> Vec<Bound> {
+    let Config { limits, ws, publish, notes, socketio, webhooks, .. } = config;
+    vec![
         ("limits", "message_bytes_max", limits.message_bytes_max as u64, 1_024, GIB),
         ("limits", "message_bytes_hard_max", limits.message_bytes_hard_max as u64, 1_024, GIB),
-        ("auth", "failures_free", u64::from(auth.failures_free), 0, 1_000_000),
-        ("auth", "failure_pause_max_s", auth.failure_pause_max_s, 1, 3_600),
         ("limits", "frames_per_minute_max", u64::from(limits.frames_per_minute_max), 1, 10_000_000),
         ("limits", "signals_per_second_max", u64::from(limits.signals_per_second_max), 0, 100_000),
         ("limits", "rooms_per_connection_max", limits.rooms_per_connection_max as u64, 0, 100_000),
@@ -114,6 +129,28 @@ fn bounds(config: &Config) -> Vec<Bound> {
             "connections_per_user_max",
             limits.connections_per_user_max as u64,
             1,
+            10_000_000,
+        ),
+        (
+            "limits",
+            "connections_per_address_max",
+            limits.connections_per_address_max as u64,
+            0,
+            10_000_000,
+        ),
+        (
+            "limits",
+            "handshakes_per_minute_max",
+            u64::from(limits.handshakes_per_minute_max),
+            0,
+            10_000_000,
+        ),
+        ("limits", "auths_per_minute_max", u64::from(limits.auths_per_minute_max), 0, 10_000_000),
+        (
+            "limits",
+            "publishes_per_second_max",
+            u64::from(limits.publishes_per_second_max),
+            0,
             10_000_000,
         ),
         ("limits", "sessions_per_user_max", limits.sessions_per_user_max as u64, 1, 1_000_000),

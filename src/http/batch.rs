@@ -4,7 +4,7 @@ use actix_web::web::{Payload, ThinData};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::bodies::BatchResult;
-use super::callers::Publisher;
+use super::callers::{Publisher, charge};
 use super::error::{ApiError, Code};
 use super::event_body::EventBody;
 use super::events::{IDEMPOTENCY_KEY, authorize};
@@ -41,6 +41,7 @@ pub(super) async fn publish_batch(
     }
     let json = body::read(&request, payload, &state).await?;
     let bodies = EventBody::parse_batch(&json, state.config().publish.batch_events_max)?;
+    charge(&state, &caller, bodies.len());
     let mut results = Vec::with_capacity(bodies.len());
     let mut events = Vec::with_capacity(bodies.len());
     for body in bodies {

@@ -1,5 +1,7 @@
 //! Reading a JSON body: the right media type, at most `server.body_bytes_max` bytes.
 
+use std::time::Duration;
+
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpMessage, HttpRequest};
@@ -12,7 +14,7 @@ use super::error::{ApiError, Code};
 /// Reads the whole body of a call.
 ///
 /// # Errors
-/// Another media type, a compressed body, one too long, or one that ends too soon.
+/// Another media type, a compressed body, one too long, too slow, or one that ends too soon.
 pub(super) async fn read(
     request: &HttpRequest,
     payload: Payload,
@@ -25,7 +27,11 @@ pub(super) async fn read(
     if content_length(request.headers()).is_some_and(|length| length > bytes_max as u64) {
         return Err(too_large());
     }
-    match payload.to_bytes_limited(bytes_max).await {
+    let time_max = Duration::from_millis(state.config().server.body_timeout_ms);
+    let Ok(read) = tokio::time::timeout(time_max, payload.to_bytes_limited(bytes_max)).await else {
+        return Err(ApiError::new(Code::TooSlow, "the body did not come in time"));
+    };
+    match read {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(ApiError::new(Code::InvalidJson, "the body could not be read")),
         Err(_) => Err(too_large()),

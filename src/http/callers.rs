@@ -30,7 +30,15 @@ impl FromRequest for Publisher {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let caller = caller(request);
-        Box::pin(async { allowed(caller.await?, Scope::Publish).map(Self) })
+        let state = request.app_data::<ThinData<HttpState>>().cloned();
+        Box::pin(async move {
+            let caller = allowed(caller.await?, Scope::Publish)?;
+            if let Some(state) = state {
+                let charged = state.gate().publish(&name(&caller), clock::now());
+                charged.map_err(ApiError::too_often)?;
+            }
+            Ok(Self(caller))
+        })
     }
 }
 
@@ -88,6 +96,20 @@ fn caller(request: &HttpRequest) -> LocalBoxFuture<'static, Result<Caller, ApiEr
         })?;
         Ok(state.callers().identify(&bearer, clock::wall()).await?)
     })
+}
+
+/// The name a caller publishes in.
+fn name(caller: &Caller) -> (&'static str, &str) {
+    match caller {
+        Caller::ApiKey(key) => ("key", key.name.as_str()),
+        Caller::User(identity) => ("user", identity.user.as_str()),
+    }
+}
+
+/// Takes note that a call publishes so many events: the first is charged for when it comes in.
+pub(super) fn charge(state: &HttpState, caller: &Caller, events: usize) {
+    let more = u32::try_from(events.saturating_sub(1)).unwrap_or(u32::MAX);
+    state.gate().publish_more(&name(caller), more);
 }
 
 fn bearer(request: &HttpRequest) -> Option<String> {

@@ -3,6 +3,7 @@
 //! The only file that knows statuses of errors.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -48,6 +49,10 @@ pub enum Code {
     CursorExpired,
     /// The body is compressed, or not `application/json`.
     UnsupportedMediaType,
+    /// This caller publishes too much; try again after `Retry-After`.
+    RateLimited,
+    /// The body took too long to come.
+    TooSlow,
     /// Too much is waiting; try again in a moment.
     Overloaded,
     /// The database is away; try again with the same `event_id`.
@@ -56,7 +61,7 @@ pub enum Code {
 
 impl Code {
     /// All there are.
-    pub(super) const ALL: [Code; 14] = [
+    pub(super) const ALL: [Code; 16] = [
         Code::InvalidJson,
         Code::InvalidField,
         Code::TooLarge,
@@ -69,6 +74,8 @@ impl Code {
         Code::Conflict,
         Code::CursorExpired,
         Code::UnsupportedMediaType,
+        Code::RateLimited,
+        Code::TooSlow,
         Code::Overloaded,
         Code::Unavailable,
     ];
@@ -85,6 +92,8 @@ impl Code {
             Code::Conflict => StatusCode::CONFLICT,
             Code::CursorExpired => StatusCode::GONE,
             Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Code::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Code::Overloaded | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -103,6 +112,8 @@ impl Code {
             Code::Conflict => "Used for another event",
             Code::CursorExpired => "The log no longer reaches back to this cursor",
             Code::UnsupportedMediaType => "Unsupported media type",
+            Code::RateLimited => "Too many events",
+            Code::TooSlow => "The body took too long",
             Code::Overloaded => "Overloaded",
             Code::Unavailable => "Temporarily unavailable",
         }
@@ -148,7 +159,9 @@ impl ApiError {
         let header = match code {
             Code::Unauthenticated => Some((WWW_AUTHENTICATE, "Bearer".to_owned())),
             Code::TokenExpired => Some((WWW_AUTHENTICATE, INVALID_TOKEN.to_owned())),
-            Code::Overloaded | Code::Unavailable => Some((RETRY_AFTER, "1".to_owned())),
+            Code::RateLimited | Code::Overloaded | Code::Unavailable => {
+                Some((RETRY_AFTER, "1".to_owned()))
+            }
             Code::InvalidJson
             | Code::InvalidField
             | Code::TooLarge
@@ -158,7 +171,8 @@ impl ApiError {
             | Code::MethodNotAllowed
             | Code::Conflict
             | Code::CursorExpired
-            | Code::UnsupportedMediaType => None,
+            | Code::UnsupportedMediaType
+            | Code::TooSlow => None,
         };
         Self { code, detail: detail.into(), header }
     }
@@ -172,6 +186,16 @@ impl ApiError {
     pub fn method(allow: String) -> Self {
         let detail = format!("this resource takes {allow}");
         Self { code: Code::MethodNotAllowed, detail, header: Some((ALLOW, allow)) }
+    }
+
+    /// A caller that publishes too much, and when to come back.
+    pub fn too_often(pause: Duration) -> Self {
+        let seconds = (pause.as_millis().div_ceil(1_000)).max(1);
+        let detail = format!("publish again in {seconds} s");
+        Self {
+            header: Some((RETRY_AFTER, seconds.to_string())),
+            ..Self::new(Code::RateLimited, detail)
+        }
     }
 
     /// A caller that is known but lacks a scope (RFC 6750, section 3).

@@ -39,6 +39,7 @@ use crate::auth::{Authorize, Callers};
 use crate::config::Config;
 use crate::delivery::Publisher;
 use crate::delivery::messages::DeliveryPorts;
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
 use crate::persistence::messages::PersistencePort;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub persistence: PersistencePort,
     /// Tells callers by what they present.
     pub callers: Callers,
+    /// How often callers may publish.
+    pub gate: Arc<Gate>,
     /// The host's say in who may publish.
     pub authorize: Arc<dyn Authorize>,
     /// The settings.
@@ -96,6 +99,10 @@ impl HttpState {
 
     fn callers(&self) -> &Callers {
         &self.0.callers
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.0.gate
     }
 
     fn authorize(&self) -> &dyn Authorize {

@@ -112,6 +112,7 @@ fn add_refusals(operation: &mut Operation) {
     }
     if operation.request_body.is_some() {
         codes.extend([Code::InvalidJson, Code::TooLarge, Code::UnsupportedMediaType]);
+        codes.extend([Code::RateLimited, Code::TooSlow]);
         if operation.operation_id.as_deref() == Some("publish_batch") {
             codes.push(Code::BatchTooLarge);
         }

@@ -17,6 +17,7 @@ use crate::delivery::messages::DeliveryPorts;
 use crate::delivery::notices::Notices;
 use crate::delivery::{Publisher, broadcast};
 use crate::extension::{Everybody, Extension, Extensions};
+use crate::gate::Gate;
 use crate::host::BoundedVerifier;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
@@ -157,7 +158,7 @@ impl HubBuilder {
         let host = self.authorize.unwrap_or_else(|| Arc::new(EveryoneMay));
         let authorize: Arc<dyn Authorize> =
             Arc::new(Everybody { host, extensions: extensions.clone() });
-        let failures = failures(&config.auth);
+        let (failures, gate) = (failures(&config.auth), Arc::new(Gate::new(&config)));
         let draining = Arc::new(AtomicBool::new(false));
         let http = HttpState::new(http::Parts {
             publisher: publisher.clone(),
@@ -166,6 +167,7 @@ impl HubBuilder {
             persistence: persistence.port().clone(),
             callers,
             authorize: Arc::clone(&authorize),
+            gate: gate.clone(),
             config: Arc::clone(&config),
             draining: Arc::clone(&draining),
             metrics: metrics.clone(),
@@ -192,6 +194,7 @@ impl HubBuilder {
             rooms,
             nonces: Arc::default(),
             failures,
+            gate,
             extensions,
             socketio,
         })))

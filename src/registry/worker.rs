@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::delivery::messages::{AckEntry, DeliveryPorts, Detach};
 use crate::dialect::DialectKind;
 use crate::extension::Extensions;
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
 use crate::protocol::{CloseCode, ConnectionId, Push, ReplyTo};
@@ -46,6 +47,8 @@ pub struct WorkerParts {
     pub rooms: Rooms,
     /// The addresses whose tokens fail.
     pub failures: Arc<Failures>,
+    /// Who may come in, and how often.
+    pub gate: Arc<Gate>,
     /// The envelopes that were taken.
     pub nonces: Arc<Nonces>,
     /// The settings.

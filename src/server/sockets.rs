@@ -28,17 +28,12 @@ use bytes::{Buf, Bytes};
 use futures_util::{SinkExt, Stream};
 use socket2::{Domain, Protocol, SockRef, Type};
 
+use crate::config::ServerConfig;
 use crate::ws;
 
 /// Connections the kernel may hold before they are accepted: everyone comes back at once after
 /// a restart.
 const BACKLOG: i32 = 4_096;
-
-/// How long a request's head may take.
-const HEAD_WAIT: Duration = Duration::from_secs(10);
-
-/// How long a connection may rest between two requests.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Bytes of an answer that is no upgrade.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
@@ -73,8 +68,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// When the listener cannot be used.
 pub(super) fn serve<A, S>(
     listener: TcpListener,
-    workers: usize,
-    connections_max: usize,
+    settings: &ServerConfig,
     app: impl Fn() -> A + Clone + Send + 'static,
 ) -> io::Result<Server>
 where
@@ -87,6 +81,8 @@ where
             InitError = (),
         > + 'static,
 {
+    let head_timeout = Duration::from_millis(settings.head_timeout_ms);
+    let keep_alive = Duration::from_millis(settings.keep_alive_ms);
     let each = move || {
         let app = app.clone();
         fn_factory(move || {
@@ -101,8 +97,8 @@ where
                     ready(Ok::<_, ()>(fn_service(answering)))
                 });
                 HttpService::build()
-                    .client_request_timeout(HEAD_WAIT)
-                    .keep_alive(KEEP_ALIVE)
+                    .client_request_timeout(head_timeout)
+                    .keep_alive(keep_alive)
                     .on_connect_ext(|io: &TcpStream, extensions| ws::on_connect(io, extensions))
                     .upgrade(upgrades)
                     .h1(fn_factory(move || ready(Ok::<_, ()>(Rc::clone(&app)))))
@@ -113,8 +109,8 @@ where
         })
     };
     let server = Server::build()
-        .workers(workers)
-        .max_concurrent_connections(connections_max)
+        .workers(settings.workers_or_cores())
+        .max_concurrent_connections(settings.connections_max)
         .shutdown_timeout(1)
         .disable_signals()
         .listen("hub", listener, each)?;

@@ -1,7 +1,9 @@
 //! The tokens a request brings, in the order they count after the one in CONNECT.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use actix_web::http::header::{AUTHORIZATION, COOKIE};
+
+use crate::gate::Page;
 
 /// Headers that hold a token and come before `Authorization`.
 const TOKEN_HEADERS: [&str; 2] = ["x-immich-user-token", "x-immich-session-token"];
@@ -13,7 +15,7 @@ const TOKEN_COOKIE: &str = "immich_access_token";
 const API_KEY_HEADER: &str = "x-api-key";
 
 /// The token of a request, if it has one. Never logged.
-pub(super) fn token(request: &HttpRequest, origins: &[String]) -> Option<String> {
+pub(super) fn token(request: &HttpRequest, page: Page) -> Option<String> {
     let header = |name: &str| request.headers().get(name)?.to_str().ok();
     let of_header = |name: &str| header(name).map(str::trim).filter(|token| !token.is_empty());
     let token = TOKEN_HEADERS.into_iter().find_map(of_header).map(str::to_owned);
@@ -24,7 +26,7 @@ pub(super) fn token(request: &HttpRequest, origins: &[String]) -> Option<String>
         })
         .or_else(|| {
             let token = cookie(request, TOKEN_COOKIE)?;
-            may_use_cookie(request, origins).then(|| token.to_owned())
+            page.may_use_cookies().then(|| token.to_owned())
         })
         .or_else(|| of_header(API_KEY_HEADER).map(str::to_owned))
 }
@@ -35,34 +37,4 @@ fn cookie<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
         let (named, value) = cookie.trim().split_once('=')?;
         (named == name && !value.is_empty()).then(|| value.trim_matches('"'))
     })
-}
-
-/// Whether a page of this origin may connect at all.
-pub(super) fn may_connect(request: &HttpRequest, origins: &[String]) -> bool {
-    match origin(request) {
-        None => true,
-        Some(origin) => {
-            is_own(request, origin)
-                || origins.iter().any(|listed| listed == "*" || listed == origin)
-        }
-    }
-}
-
-/// A cookie comes with requests of any page: it counts for the hub's own and listed ones only.
-pub(super) fn may_use_cookie(request: &HttpRequest, origins: &[String]) -> bool {
-    match origin(request) {
-        None => true,
-        Some(origin) => is_own(request, origin) || origins.iter().any(|listed| listed == origin),
-    }
-}
-
-/// The page a request comes from, if a browser says.
-pub(super) fn origin(request: &HttpRequest) -> Option<&str> {
-    request.headers().get(ORIGIN)?.to_str().ok()
-}
-
-fn is_own(request: &HttpRequest, origin: &str) -> bool {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let named = origin.split_once("://").map(|(_, host)| host);
-    named.is_some() && named == host
 }

@@ -166,6 +166,9 @@ impl Session {
                 }
                 return Err(Refused::Unauthorized);
             }
+            Err(NotAdmitted::TooOften(_)) => {
+                return Err(Refused::Other(ClientError::RateLimited.message()));
+            }
             Err(NotAdmitted::Unavailable) => {
                 return Err(Refused::Other(ClientError::Unavailable.message()));
             }

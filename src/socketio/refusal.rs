@@ -1,9 +1,13 @@
 //! What an HTTP request of Engine.IO is told that is not served: the only file that knows its
 //! error codes and their statuses.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
+
+use crate::ws::upgrade::whole_seconds;
 
 /// Why a request is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +26,8 @@ pub(super) enum Refusal {
     UnsupportedVersion,
     /// The body passes the bound.
     TooLarge,
-    /// Too many tokens from there were not good.
-    TooManyFailures,
+    /// Too many come from there, or too many of their tokens were not good: how long to wait.
+    TooMany(Duration),
     /// The hub is going away, or full.
     Unavailable,
 }
@@ -41,8 +45,10 @@ impl Refusal {
                 (StatusCode::BAD_REQUEST, 5, "Unsupported protocol version")
             }
             Refusal::TooLarge => return HttpResponse::PayloadTooLarge().finish(),
-            Refusal::TooManyFailures => {
-                return HttpResponse::TooManyRequests().insert_header((RETRY_AFTER, "1")).finish();
+            Refusal::TooMany(pause) => {
+                return HttpResponse::TooManyRequests()
+                    .insert_header((RETRY_AFTER, whole_seconds(pause)))
+                    .finish();
             }
             Refusal::Unavailable => {
                 return HttpResponse::ServiceUnavailable()

@@ -1,12 +1,13 @@
 //! From an HTTP request to what serves it: a new session, a poll, a POST, a WebSocket.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    CACHE_CONTROL, HeaderValue, UPGRADE, VARY,
+    CACHE_CONTROL, HeaderValue, ORIGIN, UPGRADE, VARY,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -18,8 +19,9 @@ use super::{credentials, polling, websocket};
 use crate::auth::Address;
 use crate::clock;
 use crate::dialect::socketio::engine::handshake;
+use crate::gate::Seat;
 use crate::registry::{SocketHandle, Worker};
-use crate::ws::origin::client_address;
+use crate::ws::origin::{client_address, page};
 
 /// The version of Engine.IO that is spoken.
 const VERSION: &str = "4";
@@ -68,7 +70,7 @@ async fn route(
         Some("websocket") => Transport::WebSocket,
         Some(_) | None => return Err(Refusal::UnknownTransport),
     };
-    if !credentials::may_connect(request, &at.state.settings().cors_origins) {
+    if !page(request, &at.worker.parts().gate).may_connect() {
         return Err(Refusal::Forbidden);
     }
     let Some(sid) = &query.sid else {
@@ -86,13 +88,10 @@ async fn route(
         if at.worker.is_draining() || at.worker.connections_count() >= connections_max {
             return Err(Refusal::Unavailable);
         }
-        let failures = &at.worker.parts().failures;
-        if address(at, request).and_then(|from| failures.pause(from, clock::now())).is_some() {
-            return Err(Refusal::TooManyFailures);
-        }
+        let seat = enter(at, request)?;
         return match transport {
-            Transport::Polling | Transport::Probing => open(at, request),
-            Transport::WebSocket => websocket::open(at, request, payload),
+            Transport::Polling | Transport::Probing => open(at, request, seat),
+            Transport::WebSocket => websocket::open(at, request, payload, seat),
         };
     };
     let handle = at.state.directory().get(sid).filter(|handle| handle.mount == at.index);
@@ -131,8 +130,8 @@ impl Query {
 }
 
 /// Opens a session that begins with polls; the answer is its handshake.
-fn open(at: &At, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
-    let handle = start(at, request, Transport::Polling)?;
+fn open(at: &At, request: &HttpRequest, seat: Seat) -> Result<HttpResponse, Refusal> {
+    let handle = start(at, request, Transport::Polling, seat)?;
     Ok(polling::answer(handshake_of(at, &handle, Transport::Polling)))
 }
 
@@ -141,21 +140,32 @@ pub(super) fn start(
     at: &At,
     request: &HttpRequest,
     transport: Transport,
+    seat: Seat,
 ) -> Result<Arc<Handle>, Refusal> {
     let socket = request.conn_data::<Arc<SocketHandle>>().cloned();
-    let token = credentials::token(request, &at.state.settings().cors_origins);
+    let token = credentials::token(request, page(request, &at.worker.parts().gate));
     Session::start(
         at,
-        (token, address(at, request)),
+        (token, address(at, request).map(Address::from), seat),
         transport,
         socket.filter(|_| transport == Transport::WebSocket),
     )
     .ok_or(Refusal::Unavailable)
 }
 
+/// Lets a new session in, unless too many come from there.
+fn enter(at: &At, request: &HttpRequest) -> Result<Seat, Refusal> {
+    let (parts, now) = (at.worker.parts(), clock::now());
+    let address = address(at, request);
+    match address.and_then(|address| parts.failures.pause(address.into(), now)) {
+        Some(pause) => Err(Refusal::TooMany(pause)),
+        None => parts.gate.enter(address, now).map_err(Refusal::TooMany),
+    }
+}
+
 /// Where a request comes from.
-fn address(at: &At, request: &HttpRequest) -> Option<Address> {
-    client_address(request, &at.state.config().server.trusted_proxies).map(Address::from)
+fn address(at: &At, request: &HttpRequest) -> Option<IpAddr> {
+    client_address(request, &at.state.config().server.trusted_proxies)
 }
 
 /// The open packet of a session.
@@ -172,15 +182,14 @@ pub(super) fn handshake_of(at: &At, handle: &Handle, transport: Transport) -> St
 
 /// Lets the page that asks read the answer.
 fn allow_origin(at: &At, request: &HttpRequest, response: &mut HttpResponse) {
-    let origins = &at.state.settings().cors_origins;
-    let Some(origin) = credentials::origin(request) else { return };
-    let Ok(named) = HeaderValue::from_str(origin) else { return };
+    let Some(origin) = request.headers().get(ORIGIN) else { return };
+    let page = page(request, &at.worker.parts().gate);
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("Origin"));
-    if credentials::may_use_cookie(request, origins) {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, named);
+    if page.may_use_cookies() {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    } else if origins.iter().any(|listed| listed == "*") {
+    } else if page.may_connect() {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
 }

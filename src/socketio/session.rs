@@ -23,6 +23,7 @@ use crate::dialect::socketio::engine::{EnginePacket, Malformed};
 use crate::dialect::socketio::packet::{Args, Body, Packet, ROOT, spell_ack};
 use crate::dialect::{DialectKind, frame};
 use crate::extension::Connected;
+use crate::gate::Seat;
 use crate::host::bounded;
 use crate::protocol::{Ack, CloseCode, Seq};
 use crate::registry::{Connection, SocketHandle, Worker};
@@ -50,6 +51,8 @@ pub(super) struct Session {
     pub(super) connected: Option<Connected>,
     /// Where its client is.
     pub(super) address: Option<Address>,
+    /// Counts it as one of its address.
+    _seat: Seat,
     partial: Option<Partial>,
     pulse: Pulse,
 }
@@ -66,7 +69,7 @@ impl Session {
     /// Opens a session on this worker and starts its task; none when the system has no randomness.
     pub(super) fn start(
         at: &At,
-        (token, address): (Option<String>, Option<Address>),
+        (token, address, seat): (Option<String>, Option<Address>, Seat),
         transport: Transport,
         socket: Option<Arc<SocketHandle>>,
     ) -> Option<Arc<Handle>> {
@@ -97,6 +100,7 @@ impl Session {
             permits: Arc::new(Semaphore::new(handlers_max)),
             connected: None,
             address,
+            _seat: seat,
             partial: None,
             pulse: Pulse::new(beats, Arc::clone(&handle)),
         };

@@ -23,6 +23,7 @@ use super::refusal::Refusal;
 use super::request::{At, handshake_of, start};
 use crate::dialect::frame;
 use crate::dialect::socketio::engine::EnginePacket;
+use crate::gate::Seat;
 use crate::protocol::CloseCode;
 use crate::registry::SocketHandle;
 use crate::ws::assembly::{Assembly, Incoming, MessageLimits};
@@ -47,10 +48,11 @@ pub(super) fn open(
     at: &At,
     request: &HttpRequest,
     payload: web::Payload,
+    seat: Seat,
 ) -> Result<HttpResponse, Refusal> {
     verify(request).map_err(|_| Refusal::BadRequest)?;
     let mut response = handshake(request).map_err(|_| Refusal::BadRequest)?;
-    let handle = start(at, request, Transport::WebSocket)?;
+    let handle = start(at, request, Transport::WebSocket, seat)?;
     let opened = handshake_of(at, &handle, Transport::WebSocket);
     handle.say(&opened);
     let outbox = Arc::clone(&handle.outbox);

@@ -20,6 +20,8 @@ const ATTACH_WAIT_MAX: Duration = Duration::from_secs(10);
 pub(crate) enum NotAdmitted {
     /// It is not good, or the host says no.
     Refused(AuthRefusal),
+    /// The user authenticates too often: how long to wait.
+    TooOften(Duration),
     /// Nobody can tell now.
     Unavailable,
 }
@@ -36,6 +38,10 @@ pub(crate) async fn verify(worker: &Worker, token: &str) -> Result<Identity, Not
             return Err(NotAdmitted::Unavailable);
         }
     };
+    if let Err(pause) = parts.gate.auth(&identity.user, clock::now()) {
+        log::info!("{:?} authenticates too often", identity.user);
+        return Err(NotAdmitted::TooOften(pause));
+    }
     let asking = async { parts.authorize.connect(&identity).await };
     match bounded("the host's say in who may connect", SAY_WAIT_MAX, asking).await {
         Some(true) => Ok(identity),

@@ -1,8 +1,12 @@
-//! Where a request really comes from, behind proxies that are trusted to say so.
+//! Where a request really comes from: which address, behind proxies that are trusted to say so, and
+//! which page.
 
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
+use actix_web::http::header::{HOST, ORIGIN};
+
+use crate::gate::{Gate, Page};
 
 /// The header proxies add the address of who asked them to.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -13,6 +17,14 @@ pub(crate) fn client_address(request: &HttpRequest, trusted: &[IpAddr]) -> Optio
     let named = request.headers().get_all(FORWARDED_FOR).filter_map(|value| value.to_str().ok());
     let named: Vec<&str> = named.flat_map(|list| list.split(',')).collect();
     Some(last_untrusted(peer, &named, trusted))
+}
+
+/// What the page that makes a request is to the hub, if a browser names one.
+pub(crate) fn page(request: &HttpRequest, gate: &Gate) -> Page {
+    let header = |name| request.headers().get(name);
+    // A name that is no text is nobody's own.
+    let origin = header(ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+    gate.page(origin, header(HOST).and_then(|host| host.to_str().ok()))
 }
 
 fn last_untrusted(peer: IpAddr, named: &[&str], trusted: &[IpAddr]) -> IpAddr {

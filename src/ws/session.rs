@@ -25,6 +25,7 @@ use crate::clock;
 use crate::delivery::messages::{AckEntry, SyncComplete};
 use crate::dialect::frame;
 use crate::extension::Connected;
+use crate::gate::Seat;
 use crate::protocol::{
     Accounts, ClientError, CloseCode, Command, CommandError, CommandReply, Push, ReplyTo,
     SessionId, SessionRequest,
@@ -81,6 +82,8 @@ pub(super) struct WsSession {
     upgrade: Option<Box<UpgradeToken>>,
     /// Where it comes from, if that is known.
     address: Option<Address>,
+    /// Counts it as one of its address.
+    _seat: Seat,
 }
 
 impl WsSession {
@@ -88,7 +91,7 @@ impl WsSession {
         worker: Worker,
         connection: Rc<Connection>,
         upgrade: UpgradeToken,
-        address: Option<Address>,
+        (address, seat): (Option<Address>, Seat),
     ) -> Self {
         // Most connections authenticate later.
         let upgrade = (!upgrade.is_empty()).then(|| Box::new(upgrade));
@@ -105,6 +108,7 @@ impl WsSession {
             accounts: Accounts::default(),
             upgrade,
             address,
+            _seat: seat,
         }
     }
 

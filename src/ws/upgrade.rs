@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, AsyncContext};
 use actix_http::ws::{HandshakeError, verify_handshake};
@@ -15,7 +16,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::handshake_with_protocols;
 
 use super::inbound::Inbound;
-use super::origin::client_address;
+use super::origin::{client_address, page};
 use super::outbox::OutboxBody;
 use super::session::{UpgradeToken, WsSession};
 use crate::auth::Address;
@@ -77,6 +78,11 @@ async fn upgrade(
 ) -> Result<HttpResponse, actix_web::Error> {
     verify(&request)?;
     let mut response = handshake_with_protocols(&request, &[BEARER])?;
+    let parts = worker.parts();
+    if !page(&request, &parts.gate).may_connect() {
+        log::debug!("refused a page of another origin");
+        return Ok(HttpResponse::Forbidden().body("pages of this origin may not connect"));
+    }
     if worker.is_draining() {
         return Ok(HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "1")).finish());
     }
@@ -86,14 +92,15 @@ async fn upgrade(
             .body("as many connections as server.connections_max allows"));
     }
     let address = client_address(&request, &worker.config().server.trusted_proxies);
-    let address = address.map(Address::from);
-    let failures = &worker.parts().failures;
-    if let Some(pause) = address.and_then(|address| failures.pause(address, clock::now())) {
-        let retry_after = pause.as_millis().div_ceil(1_000).max(1) as u64;
-        return Ok(HttpResponse::TooManyRequests()
-            .insert_header((RETRY_AFTER, retry_after))
-            .body("too many failed authentications from this address"));
+    let now = clock::now();
+    let failing = address.and_then(|address| parts.failures.pause(address.into(), now));
+    if let Some(pause) = failing {
+        return Ok(too_many(pause, "too many failed authentications from this address"));
     }
+    let seat = match parts.gate.enter(address, now) {
+        Ok(seat) => seat,
+        Err(pause) => return Ok(too_many(pause, "too many connections from this address")),
+    };
     let socket = request.conn_data::<Arc<SocketHandle>>().cloned();
     let connection = worker.open(dialect, socket.clone());
     let outbox = Arc::clone(&connection.outbox);
@@ -105,9 +112,19 @@ async fn upgrade(
     let inbound = Inbound::new(payload, worker.config().limits.message_bytes_hard_max);
     WsSession::create(|ctx| {
         ctx.add_stream(inbound);
-        WsSession::new(worker.0.clone(), connection, token, address)
+        let from = (address.map(Address::from), seat);
+        WsSession::new(worker.0.clone(), connection, token, from)
     });
     Ok(response.body(OutboxBody { outbox, socket }))
+}
+
+fn too_many(pause: Duration, why: &'static str) -> HttpResponse {
+    HttpResponse::TooManyRequests().insert_header((RETRY_AFTER, whole_seconds(pause))).body(why)
+}
+
+/// How many seconds a pause takes, for `Retry-After`.
+pub(crate) fn whole_seconds(pause: Duration) -> u64 {
+    (pause.as_millis().div_ceil(1_000) as u64).max(1)
 }
 
 /// Refuses what is no handshake of RFC 6455; actix-web-actors alone takes older versions, any key,

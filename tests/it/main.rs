@@ -27,6 +27,7 @@ mod embedded;
 mod envelopes;
 mod extension;
 mod frames;
+mod gate;
 mod handshake;
 mod isolation;
 mod malformed;

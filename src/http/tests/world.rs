@@ -15,6 +15,7 @@ use super::probe::Probe;
 use crate::auth::{ApiKeys, AuthError, Authorize, Caller, Callers, Identity, Scope, TokenVerifier};
 use crate::config::{AuthConfig, Config};
 use crate::delivery::Publisher;
+use crate::gate::Gate;
 use crate::http::{HttpState, Parts, configure};
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
@@ -134,6 +135,7 @@ impl World {
             deliveries,
             persistence,
             callers: Callers::new(api_keys, Arc::new(Tokens)),
+            gate: Arc::new(Gate::new(&config)),
             authorize: Arc::new(NoSecrets),
             config: Arc::new(config),
             draining: Arc::clone(&draining),

@@ -2,6 +2,8 @@
 //!
 //! Everything else on the connection waits meanwhile, so that frames keep their order.
 
+use std::time::Duration;
+
 use actix::{ActorFutureExt, Context, ContextFutureSpawner, WrapFuture};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -19,6 +21,8 @@ use crate::ws::admission::{NotAdmitted, accounts, attach_to, ends_at, verify};
 /// What came of an `auth`.
 enum Outcome {
     Refused(AuthRefusal),
+    /// Its user comes too often: how long to wait.
+    TooOften(Duration),
     /// Nobody can tell now.
     Unavailable,
     Answered(Identity, Box<SessionKeys>, Attached),
@@ -58,6 +62,7 @@ impl WsSession {
             let identity = match verify(&worker, &request.token).await {
                 Ok(identity) => identity,
                 Err(NotAdmitted::Refused(refusal)) => return Outcome::Refused(refusal),
+                Err(NotAdmitted::TooOften(pause)) => return Outcome::TooOften(pause),
                 Err(NotAdmitted::Unavailable) => return Outcome::Unavailable,
             };
             // A live connection stays its user's.
@@ -90,6 +95,11 @@ impl WsSession {
                 }
                 self.answer(&Push::AuthFailed(refusal), to);
                 self.close(CloseCode::AuthFailed);
+            }
+            Outcome::TooOften(pause) => {
+                self.refuse_to(ClientError::RateLimited, to);
+                self.say(&Push::Reconnect { retry_after_ms: pause.as_millis() as u64 });
+                self.close(CloseCode::LimitExceeded);
             }
             Outcome::Answered(_, _, Attached::TooManyConnections) => {
                 self.refuse_to(ClientError::TooManyConnections, to);
