@@ -7,18 +7,18 @@ mod builder;
 mod serve;
 mod webhooks;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix::{Arbiter, Recipient};
+use actix::Arbiter;
 use actix_web::web::ServiceConfig;
 use tokio::sync::oneshot;
 
 pub use self::builder::{HubBuilder, HubError};
-use crate::auth::{Authorize, Failures, Nonces, TokenVerifier};
+use crate::auth::{Authorize, Callers, Failures, Nonces, TokenVerifier};
 use crate::commands::CommandHandler;
-use crate::config::Config;
+use crate::config::{Changes, Config};
 use crate::delivery::messages::{DeliveryPorts, FlushFloors, PublishError, Receipt};
 use crate::delivery::{BroadcastReceipt, Publisher, Wait};
 use crate::extension::Extensions;
@@ -29,8 +29,7 @@ use crate::notebook::Notebook;
 use crate::pages;
 use crate::persistence::PersistenceHandle;
 use crate::protocol::{NewEvent, UserId};
-use crate::registry::messages::Drain;
-use crate::registry::{Rooms, Worker, WorkerParts};
+use crate::registry::{Drains, Rooms, Worker, WorkerParts};
 use crate::socketio::{self, SocketIoState};
 use crate::webhooks::Webhooks;
 use crate::ws;
@@ -44,6 +43,9 @@ pub struct Hub(Arc<Inner>);
 
 struct Inner {
     config: Arc<Config>,
+    /// The settings, with those that were read again.
+    reloaded: Mutex<Config>,
+    callers: Callers,
     verifier: Arc<dyn TokenVerifier>,
     authorize: Arc<dyn Authorize>,
     commands: Option<Arc<dyn CommandHandler>>,
@@ -53,10 +55,9 @@ struct Inner {
     webhooks: Webhooks,
     metrics: Metrics,
     http: HttpState,
-    draining: Arc<AtomicBool>,
     arbiters: Vec<Arbiter>,
     workers: AtomicU32,
-    drains: Mutex<Vec<Recipient<Drain>>>,
+    drains: Drains,
     notebook: Notebook,
     rooms: Rooms,
     nonces: Arc<Nonces>,
@@ -141,6 +142,21 @@ impl Hub {
         &self.0.webhooks
     }
 
+    /// Goes by the settings of `config` that need no restart: `auth.api_keys`,
+    /// `server.allowed_origins`, and the limits of addresses, users and callers. Says which settings
+    /// changed, and which of them hold after a restart only; `log.level` is the caller's.
+    ///
+    /// # Errors
+    /// When an API key is not as it must be; then nothing changes.
+    pub fn reload(&self, config: &Config) -> Result<Changes, HubError> {
+        let mut reloaded = self.0.reloaded.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.callers.reload(&config.auth)?;
+        self.0.gate.reload(config);
+        let changes = reloaded.changes(config);
+        *reloaded = reloaded.with_reloaded(config);
+        Ok(changes)
+    }
+
     /// What the hub counts.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
@@ -150,33 +166,13 @@ impl Hub {
     /// floors, ends what is posted to webhooks, and stops the actors. The hub takes nothing after
     /// this; what is unacked is sent again by the next start. Says how many connections there were.
     pub async fn shutdown(&self) -> usize {
-        self.0.draining.store(true, Ordering::Release);
         let window = Duration::from_millis(self.0.config.server.drain_ms);
-        let told = self.drain(window).await;
+        let told = self.0.drains.drain(window).await;
         self.flush().await;
         self.0.webhooks.stop().await;
         self.0.persistence.stop().await;
         for arbiter in &self.0.arbiters {
             arbiter.stop();
-        }
-        told
-    }
-
-    async fn drain(&self, window: Duration) -> usize {
-        let drains = self.0.drains.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut answers = Vec::with_capacity(drains.len());
-        for drain in drains {
-            let (reply, answer) = oneshot::channel();
-            if drain.send(Drain { window, reply }).await.is_ok() {
-                answers.push(answer);
-            }
-        }
-        let mut told = 0;
-        let deadline = tokio::time::Instant::now() + window + Duration::from_millis(500);
-        for answer in answers {
-            if let Ok(Ok(count)) = tokio::time::timeout_at(deadline, answer).await {
-                told += count;
-            }
         }
         told
     }
@@ -217,9 +213,7 @@ impl Hub {
                 metrics: self.0.metrics.clone(),
             },
         );
-        let mut drains = self.0.drains.lock().unwrap_or_else(PoisonError::into_inner);
-        drains.retain(Recipient::connected);
-        drains.push(drain);
+        self.0.drains.add(drain);
         worker
     }
 }

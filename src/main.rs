@@ -8,7 +8,6 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let args = cli::Args::parse();
-    env_logger::Builder::from_env(env_logger::Env::new().filter_or("STAFFETTA_LOG", "info")).init();
     match cli::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

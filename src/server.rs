@@ -1,19 +1,28 @@
 //! The hub as a program of its own: one listener, one address, its own signals.
 
+mod signals;
 mod sockets;
+mod tls;
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
 
-use actix_web::App;
 use actix_web::dev::Server;
 use actix_web::web::ServiceConfig;
+use actix_web::{App, HttpServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::conformance;
 use crate::hub::{Hub, HubBuilder, HubError};
 use crate::pages::Demo;
+use crate::ws;
+
+pub use self::signals::SettingsSource;
+use self::tls::Certificates;
+pub use self::tls::TlsError;
 
 /// Why the server did not run, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +38,9 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
+    /// There is no TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The server failed.
     #[error("the server failed: {0}")]
     Server(#[from] io::Error),
@@ -44,53 +56,93 @@ pub async fn run_conformance(mut config: Config) -> Result<(), ServeError> {
     std::fs::create_dir_all(&folder)?;
     conformance::configure(&mut config, &folder);
     let builder = Hub::builder().config(config.clone()).socketio(conformance::handlers);
-    let served = serve(builder, config).await;
+    let served = serve(builder, config, None).await;
     // What is left there is for the system to clear.
     let _ = std::fs::remove_dir_all(folder);
     served
 }
 
 /// Runs the hub until SIGTERM or SIGINT, then tells every connection to come back later and
-/// ends within five seconds.
+/// ends within five seconds. On SIGHUP the settings are read again from `source`, if there is one,
+/// and the certificate of TLS from its files.
 ///
 /// # Errors
 /// When the hub cannot start or its address cannot be had.
-pub async fn run(config: Config, api_key: Option<String>) -> Result<(), ServeError> {
+pub async fn run(
+    config: Config,
+    api_key: Option<String>,
+    source: Option<Box<dyn SettingsSource>>,
+) -> Result<(), ServeError> {
     let mut builder = Hub::builder().config(config.clone());
     if let Some(key) = api_key {
         builder = builder.api_key(key);
     }
-    serve(builder, config).await
+    serve(builder, config, source).await
 }
 
-/// Serves a hub, and its demo if the configuration wants one, on a listener of its own.
+/// Serves a hub, and its demo if the configuration wants one, on a listener of its own, without TLS.
 ///
 /// # Errors
 /// When the listener cannot be used.
 #[doc(hidden)]
 pub fn serve_on(listener: TcpListener, hub: &Hub, config: &Config) -> io::Result<Server> {
-    let mounted = hub.clone();
-    let demo = Demo::of(hub, config);
-    let pages = move |services: &mut ServiceConfig| {
-        if let Some(demo) = &demo {
-            demo.configure(services);
-        }
-    };
+    let (mounted, pages) = (hub.clone(), pages(hub, config));
     let app = move || App::new().configure(mounted.routes()).configure(pages.clone());
     sockets::serve(listener, &config.server, app)
 }
 
-async fn serve(builder: HubBuilder, config: Config) -> Result<(), ServeError> {
+/// The same over TLS. What is upgraded stays with actix-http, which speaks TLS for it.
+fn serve_tls(
+    listener: TcpListener,
+    hub: &Hub,
+    config: &Config,
+    certificates: &Arc<Certificates>,
+) -> Result<Server, ServeError> {
+    let (mounted, pages) = (hub.clone(), pages(hub, config));
+    let settings = &config.server;
+    let server =
+        HttpServer::new(move || App::new().configure(mounted.routes()).configure(pages.clone()))
+            .workers(settings.workers_or_cores())
+            .max_connections(settings.connections_max)
+            .client_request_timeout(Duration::from_millis(settings.head_timeout_ms))
+            .keep_alive(Duration::from_millis(settings.keep_alive_ms))
+            .shutdown_timeout(1)
+            .on_connect(ws::on_connect)
+            .disable_signals()
+            .listen_rustls_0_23(listener, certificates.server_config()?)?;
+    Ok(server.run())
+}
+
+/// What the program serves beside the hub.
+fn pages(hub: &Hub, config: &Config) -> impl Fn(&mut ServiceConfig) + Clone + Send + use<> {
+    let demo = Demo::of(hub, config);
+    move |services: &mut ServiceConfig| {
+        if let Some(demo) = &demo {
+            demo.configure(services);
+        }
+    }
+}
+
+async fn serve(
+    builder: HubBuilder,
+    config: Config,
+    source: Option<Box<dyn SettingsSource>>,
+) -> Result<(), ServeError> {
     let listen = config.server.listen;
     raise_open_files();
+    let certificates = config.server.tls.as_ref().map(Certificates::load).transpose()?;
     let hub = builder.start().await?;
     let listener =
         sockets::listen(listen).map_err(|source| ServeError::Listen { address: listen, source })?;
     let address = listener.local_addr()?;
-    let server = serve_on(listener, &hub, &config)?;
+    let server = match &certificates {
+        Some(certificates) => serve_tls(listener, &hub, &config, certificates)?,
+        None => serve_on(listener, &hub, &config)?,
+    };
     greet(address, &config)?;
     log::info!("listening on {address} with {} workers", config.server.workers_or_cores());
-    Ok(hub.serve(server).await?)
+    let obeyed = signals::obeyed(&hub, source.as_deref(), certificates.as_deref());
+    Ok(hub.serve_until(server, obeyed).await?)
 }
 
 /// Takes as many open files as this process may have: a connection takes two, its socket and the
@@ -144,17 +196,18 @@ fn quoted(word: &str) -> String {
 fn greet(address: SocketAddr, config: &Config) -> io::Result<()> {
     let program = as_called(std::env::args(), address);
     let mut out = io::stdout().lock();
-    writeln!(out, "Staffetta {} listens on http://{address}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  WebSocket    ws://{address}/ws")?;
+    let (http, ws) = if config.server.tls.is_some() { ("https", "wss") } else { ("http", "ws") };
+    writeln!(out, "Staffetta {} listens on {http}://{address}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  WebSocket    {ws}://{address}/ws")?;
     if config.auth.uses_own_secret() {
         writeln!(out, "  a token      {program} token alice")?;
     }
     writeln!(out, "  follow       {program} tail --user alice")?;
     writeln!(out, "  publish      {program} publish alice added '{{\"id\":\"photo-1\"}}'")?;
     if config.demo.is_on(address.ip().is_loopback() && config.auth.uses_own_secret()) {
-        writeln!(out, "  demo         http://{address}/demo")?;
+        writeln!(out, "  demo         {http}://{address}/demo")?;
     }
-    writeln!(out, "  HTTP API     http://{address}/api/v1/openapi.json")?;
+    writeln!(out, "  HTTP API     {http}://{address}/api/v1/openapi.json")?;
     out.flush()
 }
 

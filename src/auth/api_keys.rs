@@ -18,7 +18,10 @@ pub struct ApiKey {
 
 /// The known keys.
 #[derive(Clone, Debug, Default)]
-pub struct ApiKeys(Vec<([u8; 32], ApiKey)>);
+pub struct ApiKeys {
+    configured: Vec<([u8; 32], ApiKey)>,
+    given: Option<([u8; 32], ApiKey)>,
+}
 
 impl ApiKeys {
     /// The configured keys, and one more with every scope if the environment or the host gives
@@ -28,10 +31,7 @@ impl ApiKeys {
     /// When a hash is not 64 hexadecimal characters, a scope is unknown or there is none, or a
     /// key is empty.
     pub fn from_config(config: &AuthConfig, given: Option<&str>) -> Result<Self, AuthSetupError> {
-        let mut keys = Vec::new();
-        for (index, key) in config.api_keys.iter().enumerate() {
-            keys.push(from_config(key, index)?);
-        }
+        let mut keys = Self::default().reloaded(config)?;
         if let Some(key) = given {
             if key.trim_ascii().is_empty() {
                 return Err(AuthSetupError::Key {
@@ -40,16 +40,27 @@ impl ApiKeys {
                 });
             }
             let scopes = vec![Scope::Publish, Scope::Admin];
-            keys.push((hash(key), ApiKey { name: "environment".to_owned(), scopes }));
+            keys.given = Some((hash(key), ApiKey { name: "environment".to_owned(), scopes }));
         }
-        Ok(Self(keys))
+        Ok(keys)
+    }
+
+    /// The keys of another configuration, and still the one that was given.
+    ///
+    /// # Errors
+    /// As [`ApiKeys::from_config`].
+    pub fn reloaded(&self, config: &AuthConfig) -> Result<Self, AuthSetupError> {
+        let keys = config.api_keys.iter().enumerate();
+        let configured =
+            keys.map(|(index, key)| from_config(key, index)).collect::<Result<_, _>>()?;
+        Ok(Self { configured, given: self.given.clone() })
     }
 
     /// The key that was presented. Every known key is compared, whatever comes of the first.
     pub fn find(&self, presented: &str) -> Option<&ApiKey> {
         let presented = hash(presented);
         let mut found = None;
-        for (known, key) in &self.0 {
+        for (known, key) in self.configured.iter().chain(&self.given) {
             if bool::from(known.ct_eq(&presented)) {
                 found = Some(key);
             }

@@ -1,8 +1,9 @@
 //! Who calls the HTTP API.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use super::{ApiKey, ApiKeys, AuthError, Identity, Scope, TokenVerifier};
+use super::{ApiKey, ApiKeys, AuthError, AuthSetupError, Identity, Scope, TokenVerifier};
+use crate::config::AuthConfig;
 use crate::protocol::Timestamp;
 
 /// An authenticated caller.
@@ -27,7 +28,7 @@ impl Caller {
 /// Tells callers by what they present. Cheap to clone.
 #[derive(Clone)]
 pub struct Callers {
-    api_keys: Arc<ApiKeys>,
+    api_keys: Arc<RwLock<ApiKeys>>,
     verifier: Arc<dyn TokenVerifier>,
 }
 
@@ -40,7 +41,21 @@ impl std::fmt::Debug for Callers {
 impl Callers {
     /// Callers by these keys and tokens.
     pub fn new(api_keys: ApiKeys, verifier: Arc<dyn TokenVerifier>) -> Self {
-        Self { api_keys: Arc::new(api_keys), verifier }
+        Self { api_keys: Arc::new(RwLock::new(api_keys)), verifier }
+    }
+
+    /// Knows the keys of this configuration from now on, and still the one that is in none.
+    ///
+    /// # Errors
+    /// As [`ApiKeys::from_config`]; then nothing changes.
+    pub fn reload(&self, config: &AuthConfig) -> Result<(), AuthSetupError> {
+        let fresh = self.keys().reloaded(config)?;
+        *self.api_keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn keys(&self) -> RwLockReadGuard<'_, ApiKeys> {
+        self.api_keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who presents `bearer`: an API key, else a token.
@@ -48,8 +63,9 @@ impl Callers {
     /// # Errors
     /// Why it is refused.
     pub async fn identify(&self, bearer: &str, now: Timestamp) -> Result<Caller, AuthError> {
-        if let Some(key) = self.api_keys.find(bearer) {
-            return Ok(Caller::ApiKey(key.clone()));
+        let key = self.keys().find(bearer).cloned();
+        if let Some(key) = key {
+            return Ok(Caller::ApiKey(key));
         }
         self.verifier.verify(bearer, now).await.map(Caller::User)
     }

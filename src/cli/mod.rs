@@ -2,6 +2,7 @@
 
 mod credentials;
 mod duration;
+mod logging;
 mod publish;
 mod tail;
 mod token;
@@ -14,7 +15,7 @@ use clap::{Parser, Subcommand};
 use staffetta::auth::{JwtVerifier, Secret, install_provider};
 use staffetta::config::{Config, Settings, Sources};
 use staffetta::persistence::{migrate, migrate_down};
-use staffetta::server;
+use staffetta::server::{self, SettingsSource};
 
 /// A self-hosted, reliable, real-time sync hub.
 ///
@@ -86,6 +87,7 @@ enum Command {
 pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
     install_provider();
     let settings = args.settings.load()?;
+    logging::set(&settings.config.log);
     let config = &settings.config;
     match args.command.unwrap_or(Command::Serve { conformance: false }) {
         Command::Serve { conformance: true } => {
@@ -93,7 +95,9 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
         }
         Command::Serve { conformance: false } => {
             let api_key = std::env::var("STAFFETTA_API_KEY").ok().filter(|key| !key.is_empty());
-            actix_web::rt::System::new().block_on(server::run(settings.config, api_key))?;
+            let source = Again(args.settings);
+            let served = server::run(settings.config, api_key, Some(Box::new(source)));
+            actix_web::rt::System::new().block_on(served)?;
             Ok(())
         }
         Command::Token(token) => token::run(token, config),
@@ -102,6 +106,19 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
         Command::Migrate { down: false } => report("migrated to", &migrate(&config.database)?),
         Command::Migrate { down: true } => report("undid", &migrate_down(&config.database)?),
         Command::CheckConfig => check_config(&settings),
+    }
+}
+
+/// The settings, read again from where they came from.
+struct Again(SettingsArgs);
+
+impl SettingsSource for Again {
+    fn load(&self) -> Result<Config, String> {
+        self.0.load().map(|settings| settings.config).map_err(|error| error.to_string())
+    }
+
+    fn loaded(&self, config: &Config) {
+        logging::set(&config.log);
     }
 }
 

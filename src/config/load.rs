@@ -29,6 +29,9 @@ const WITHOUT_DEFAULT: [(&str, &str); 10] = [
     ("webhooks", "secret_file"),
 ];
 
+/// The setting without a default that is a table.
+const TLS: (&str, &str) = ("server", "tls");
+
 /// Settings whose values must not be printed.
 const SECRET: [(&str, &str); 6] = [
     ("database", "url"),
@@ -274,6 +277,9 @@ fn is_service_link(name: &str, value: &str) -> bool {
 fn known(section: &str, key: &str) -> Option<Value> {
     if WITHOUT_DEFAULT.contains(&(section, key)) {
         return Some(Value::String(String::new()));
+    }
+    if (section, key) == TLS {
+        return Some(Value::Table(Table::new()));
     }
     defaults().get(section)?.get(key).cloned()
 }

@@ -4,10 +4,12 @@
 //! that is unknown or out of bounds: the rest of the hub sees only values that passed.
 
 mod auth;
+mod changes;
 mod delivery;
 mod demo;
 mod limits;
 mod load;
+mod log;
 mod notes;
 mod server;
 mod socketio;
@@ -17,12 +19,14 @@ mod webhooks;
 use serde::{Deserialize, Serialize};
 
 pub use self::auth::{ApiKeyConfig, AuthConfig, KeyAlgorithm, KeyConfig, OnExpiry};
+pub use self::changes::Changes;
 pub use self::delivery::{DeliveryConfig, RetentionConfig};
 pub use self::demo::{DemoConfig, DemoEnabled};
 pub use self::limits::{LimitsConfig, WsConfig};
 pub use self::load::{ConfigError, Origin, Settings, Sources};
+pub use self::log::{LogConfig, LogFormat};
 pub use self::notes::NotesConfig;
-pub use self::server::{DatabaseConfig, PublishConfig, ServerConfig, Synchronous};
+pub use self::server::{DatabaseConfig, PublishConfig, ServerConfig, Synchronous, TlsConfig};
 pub use self::socketio::{Reject, SocketioConfig, SocketioPath};
 pub use self::webhooks::WebhooksConfig;
 
@@ -32,6 +36,8 @@ pub use self::webhooks::WebhooksConfig;
 pub struct Config {
     /// The listener.
     pub server: ServerConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
     /// Where the log is kept.
     pub database: DatabaseConfig,
     /// Who may connect and publish.

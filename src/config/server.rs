@@ -1,6 +1,7 @@
 //! The listener, the database, and what publishers may send.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,9 @@ pub struct ServerConfig {
     pub body_timeout_ms: u64,
     /// How long a connection stays open between two requests, in milliseconds.
     pub keep_alive_ms: u64,
+    /// The certificate and key of TLS; none: no TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
     /// Proxies that are believed when they say for whom they ask (`X-Forwarded-For`).
     pub trusted_proxies: Vec<IpAddr>,
 }
@@ -42,6 +46,7 @@ impl Default for ServerConfig {
             head_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
             keep_alive_ms: 75_000,
+            tls: None,
             trusted_proxies: Vec::new(),
         }
     }
@@ -77,6 +82,16 @@ impl ServerConfig {
             workers => workers,
         }
     }
+}
+
+/// The files of TLS, as PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate, and after it those that vouch for it.
+    pub cert_file: PathBuf,
+    /// Its private key.
+    pub key_file: PathBuf,
 }
 
 /// Where the log is kept.

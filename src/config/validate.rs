@@ -48,6 +48,10 @@ pub(super) fn problems(
         let origin = given("server", key);
         problems.push(format!("server.{key}{origin}: {problem}"));
     }
+    for (key, problem) in config.log.problems() {
+        let origin = given("log", key);
+        problems.push(format!("log.{key}{origin}: {problem}"));
+    }
     for (key, problem) in config.socketio.problems() {
         let origin = given("socketio", key);
         problems.push(format!("socketio.{key}{origin}: {problem}"));

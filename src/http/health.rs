@@ -50,7 +50,7 @@ pub(super) async fn healthz() -> HttpResponse {
     ))]
 pub(super) async fn readyz(state: ThinData<HttpState>) -> HttpResponse {
     let is_database_well = database_answers(&state).await;
-    let is_draining = state.is_draining();
+    let is_draining = state.drains().has_begun();
     let checks = Checks {
         database: if is_database_well { "ok" } else { "unavailable" },
         draining: if is_draining { "draining" } else { "ok" },

@@ -9,6 +9,7 @@ mod body;
 mod broadcast;
 mod callers;
 mod dead_letters;
+mod drain;
 pub mod error;
 mod event_body;
 mod events;
@@ -16,6 +17,7 @@ mod health;
 mod notes;
 mod openapi;
 mod parameters;
+mod requests;
 mod sessions;
 mod sync;
 #[cfg(test)]
@@ -23,16 +25,16 @@ mod tests;
 mod trace;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use actix_web::dev::HttpServiceFactory;
 use actix_web::http::Method;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE,
 };
-use actix_web::middleware::DefaultHeaders;
+use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, ServiceConfig, ThinData};
-use actix_web::{HttpResponse, Resource, Route, guard};
+use actix_web::{HttpResponse, Route, guard};
 
 use self::error::{ApiError, Code};
 use crate::auth::{Authorize, Callers};
@@ -43,6 +45,7 @@ use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
 use crate::persistence::messages::PersistencePort;
+use crate::registry::Drains;
 use crate::webhooks::Webhooks;
 
 /// What the API is made of.
@@ -63,8 +66,8 @@ pub struct Parts {
     pub authorize: Arc<dyn Authorize>,
     /// The settings.
     pub config: Arc<Config>,
-    /// Whether the hub is going away.
-    pub draining: Arc<AtomicBool>,
+    /// How connections are sent away, and whether they are.
+    pub drains: Drains,
     /// The counters.
     pub metrics: Metrics,
     /// The webhooks, which send dead letters again.
@@ -121,8 +124,8 @@ impl HttpState {
         &self.0.webhooks
     }
 
-    fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Acquire)
+    fn drains(&self) -> &Drains {
+        &self.0.drains
     }
 }
 
@@ -185,6 +188,7 @@ fn mounts() -> Vec<Mount> {
         at(delete.clone(), "/api/v1/notes/{note}/members/{user}", web::to(notes::members::unshare)),
         at(get.clone(), "/api/v1/dead-letters", web::to(dead_letters::list)),
         at(delete, "/api/v1/dead-letters/{id}", web::to(dead_letters::delete)),
+        at(post.clone(), "/api/v1/drain", web::to(drain::drain)),
         at(post, "/api/v1/dead-letters/{id}/replay", web::to(dead_letters::replay)),
         at(get.clone(), "/api/v1/openapi.json", web::to(openapi::document)),
         at(get.clone(), "/healthz", web::to(health::healthz)),
@@ -194,7 +198,7 @@ fn mounts() -> Vec<Mount> {
 }
 
 impl Mount {
-    fn resource(self, path: &str) -> Resource {
+    fn resource(self, path: &str) -> impl HttpServiceFactory + use<> {
         let mut resource = web::resource(path);
         let mut allow = Vec::new();
         if FOR_PAGES.contains(&self.path) {
@@ -216,7 +220,7 @@ impl Mount {
             let allow = allow.clone();
             async move { Err::<&'static str, _>(ApiError::method(allow)) }
         };
-        resource.default_service(web::to(refuse))
+        resource.default_service(web::to(refuse)).wrap(from_fn(requests::note))
     }
 }
 

@@ -15,7 +15,8 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 use super::error::{Code, PROBLEM_JSON, Problem};
 use super::event_body::EventBody;
 use super::{
-    batch, bodies, broadcast, dead_letters, error, events, health, notes, sessions, sync, trace,
+    batch, bodies, broadcast, dead_letters, drain, error, events, health, notes, sessions, sync,
+    trace,
 };
 
 #[derive(OpenApi)]
@@ -41,6 +42,7 @@ use super::{
         dead_letters::list,
         dead_letters::delete,
         dead_letters::replay,
+        drain::drain,
         document,
         health::healthz,
         health::readyz,

@@ -1,6 +1,6 @@
 //! What a hub is made of, and how it starts.
 
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::notes::NoteStore;
 use crate::persistence::messages::PersistencePort;
 use crate::persistence::{Persistence, StoreSetupError, StoredNotes};
 use crate::protocol::HubEvent;
-use crate::registry::Rooms;
+use crate::registry::{Drains, Rooms};
 use crate::socketio::{IoHandlers, SocketIoState};
 use crate::webhooks::EventListener;
 
@@ -139,7 +139,7 @@ impl HubBuilder {
             None => Arc::new(JwtVerifier::from_config(&config.auth)?),
         };
         let api_keys = ApiKeys::from_config(&config.auth, self.api_key.as_deref())?;
-        let callers = Callers::new(api_keys, Arc::clone(&verifier));
+        let callers = Callers::new(api_keys, verifier.clone());
         let metrics = Metrics::new();
         let persistence = Persistence::start(
             &config.database,
@@ -158,25 +158,27 @@ impl HubBuilder {
         let host = self.authorize.unwrap_or_else(|| Arc::new(EveryoneMay));
         let authorize: Arc<dyn Authorize> =
             Arc::new(Everybody { host, extensions: extensions.clone() });
-        let (failures, gate) = (failures(&config.auth), Arc::new(Gate::new(&config)));
-        let draining = Arc::new(AtomicBool::new(false));
+        let (gate, drains) = (Arc::new(Gate::new(&config)), Drains::default());
         let http = HttpState::new(http::Parts {
             publisher: publisher.clone(),
             deliveries: ports.clone(),
             notebook: notebook.clone(),
             persistence: persistence.port().clone(),
-            callers,
+            callers: callers.clone(),
             authorize: Arc::clone(&authorize),
             gate: gate.clone(),
             config: Arc::clone(&config),
-            draining: Arc::clone(&draining),
+            drains: drains.clone(),
             metrics: metrics.clone(),
             webhooks: webhooks.clone(),
         });
         let socketio =
             SocketIoState::new(Arc::clone(&config), self.socketio, persistence.port().clone());
         Ok(Hub(Arc::new(Inner {
+            failures: failures(&config.auth),
+            reloaded: Mutex::new((*config).clone()),
             config,
+            callers,
             verifier,
             authorize,
             commands: self.commands.or_else(|| webhooks::commands(&webhooks)),
@@ -186,14 +188,12 @@ impl HubBuilder {
             webhooks,
             metrics,
             http,
-            draining,
             arbiters,
             workers: AtomicU32::new(0),
-            drains: Mutex::default(),
+            drains,
             notebook,
             rooms,
             nonces: Arc::default(),
-            failures,
             gate,
             extensions,
             socketio,

@@ -16,11 +16,20 @@ impl Hub {
     /// # Errors
     /// When the server fails, or signals cannot be had.
     pub async fn serve(&self, server: Server) -> io::Result<()> {
+        self.serve_until(server, terminated()).await
+    }
+
+    /// The same until `end` says which signal asks for it.
+    pub(crate) async fn serve_until(
+        &self,
+        server: Server,
+        end: impl Future<Output = io::Result<&'static str>>,
+    ) -> io::Result<()> {
         let handle = server.handle();
         let mut running = actix::spawn(server);
         let signal = tokio::select! {
             ended = &mut running => return ended.map_err(io::Error::other)?,
-            signal = terminated() => signal?,
+            signal = end => signal?,
         };
         log::info!("{signal}: no new connections; telling clients to come back");
         // A server that is ending by itself answers `pause` only when its connections are gone.

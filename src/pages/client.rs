@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::file::{File, Keep, digest, reading};
+use super::file::{File, Keep, digest, guarded, reading};
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {
@@ -62,8 +62,8 @@ static VERSION: LazyLock<String> = LazyLock::new(|| digest(FILES.iter().copied()
 /// Mounts `/client`, under whatever scope `services` is.
 pub fn configure(services: &mut web::ServiceConfig) {
     services
-        .service(web::resource("/client").route(reading().to(newest)))
-        .service(web::resource("/client/{path:.*}").route(reading().to(file)));
+        .service(web::resource("/client").wrap(guarded()).route(reading().to(newest)))
+        .service(web::resource("/client/{path:.*}").wrap(guarded()).route(reading().to(file)));
 }
 
 /// Leads to the files under the name of their version.
@@ -130,13 +130,19 @@ mod tests {
         assert_eq!(first.status(), StatusCode::OK);
         let header = |name| first.headers().get(name).unwrap().to_str().unwrap().to_owned();
         assert_eq!(header("content-type"), "text/javascript; charset=utf-8");
-        assert_eq!(header("x-content-type-options"), "nosniff");
         assert_eq!(header("cache-control"), "no-cache");
         let again = ask("/client/index.js").insert_header(("if-none-match", header("etag")));
         let again = call_service(&app, again.to_request()).await;
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         let none = call_service(&app, ask("/client/../Cargo.toml").to_request()).await;
         assert_eq!(none.status(), StatusCode::NOT_FOUND);
+        for answer in [first, again, none] {
+            let header = |name| answer.headers().get(name).unwrap().to_str().unwrap();
+            assert_eq!(header("x-content-type-options"), "nosniff");
+            assert_eq!(header("referrer-policy"), "no-referrer");
+            assert_eq!(header("x-frame-options"), "DENY");
+            assert!(header("content-security-policy").starts_with("default-src 'none';"));
+        }
     }
 
     #[actix_web::test]

@@ -7,13 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::{CONTENT_SECURITY_POLICY, HOST, LOCATION, REFERRER_POLICY};
+use actix_web::http::header::{HOST, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, guard, web};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::file::{File, Keep, reading};
+use super::file::{File, Keep, guarded, reading};
 use crate::auth::{Secret, sign};
 use crate::clock;
 use crate::config::Config;
@@ -46,10 +46,6 @@ const PREFIX: &str = "demo-";
 const NAME_CHARS_MAX: usize = 40;
 const TOKEN_TTL: Duration = Duration::from_secs(3_600);
 
-/// Everything the page needs is the hub's own.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// The events the demo publishes.
 const EVENTS: [&str; 4] =
     ["on_upload_success", "on_asset_delete", "on_asset_hidden", "on_asset_trash"];
@@ -79,10 +75,10 @@ impl Demo {
     pub(crate) fn configure(&self, services: &mut web::ServiceConfig) {
         services
             .app_data(web::ThinData(self.clone()))
-            .service(web::resource("/demo").route(reading().to(with_slash)))
-            .service(web::resource("/demo/token").route(posting().to(token)))
-            .service(web::resource("/demo/photos").route(posting().to(publish)))
-            .service(web::resource("/demo/{path:.*}").route(reading().to(file)));
+            .service(web::resource("/demo").wrap(guarded()).route(reading().to(with_slash)))
+            .service(web::resource("/demo/token").wrap(guarded()).route(posting().to(token)))
+            .service(web::resource("/demo/photos").wrap(guarded()).route(posting().to(publish)))
+            .service(web::resource("/demo/{path:.*}").wrap(guarded()).route(reading().to(file)));
     }
 }
 
@@ -100,12 +96,7 @@ async fn file(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
     let Some(file) = FILES.iter().find(|file| file.path == path) else {
         return HttpResponse::NotFound().finish();
     };
-    let mut response = file.answer(&request, Keep::Revalidate);
-    let headers = response.headers_mut();
-    let fixed = |value: &'static str| actix_web::http::header::HeaderValue::from_static(value);
-    headers.insert(CONTENT_SECURITY_POLICY, fixed(POLICY));
-    headers.insert(REFERRER_POLICY, fixed("no-referrer"));
-    response
+    file.answer(&request, Keep::Revalidate)
 }
 
 #[derive(Deserialize)]

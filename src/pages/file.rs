@@ -2,8 +2,10 @@
 
 use actix_web::http::Method;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpRequest, HttpResponse, Route, guard, web};
 use sha2::{Digest, Sha256};
 
@@ -36,10 +38,7 @@ impl File {
         let asked = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         let is_known = asked.is_some_and(|tags| tags.split(',').any(|known| is_same(known, &tag)));
         let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-        response
-            .insert_header((ETAG, tag))
-            .insert_header((CACHE_CONTROL, cache))
-            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        response.insert_header((ETAG, tag)).insert_header((CACHE_CONTROL, cache));
         if is_known {
             return response.finish();
         }
@@ -69,6 +68,20 @@ pub(super) fn digest(files: impl IntoIterator<Item = File>) -> String {
     let mut name = hex::encode(hash.finalize());
     name.truncate(16);
     name
+}
+
+/// Everything a page needs is the hub's own; nothing else is loaded, and no site may frame it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What every answer of a page says to the browser, whatever else it is.
+pub(super) fn guarded() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((X_FRAME_OPTIONS, "DENY"))
+        .add((REFERRER_POLICY, "no-referrer"))
+        .add(("cross-origin-opener-policy", "same-origin"))
+        .add((CONTENT_SECURITY_POLICY, POLICY))
 }
 
 /// A GET, and the HEAD that goes with it.

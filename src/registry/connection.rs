@@ -21,19 +21,36 @@ use crate::ws::outbox::{Outbox, Pushed};
 /// A second handle on a connection's TCP stream, to end it from outside when its reader is
 /// stuck: then neither the body nor the actor of the connection can.
 #[derive(Debug)]
-pub struct SocketHandle(std::net::TcpStream);
+pub struct SocketHandle {
+    stream: std::net::TcpStream,
+    wire: Wire,
+}
+
+/// What crosses a TCP stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// What is written.
+    Plain,
+    /// What TLS makes of it: nobody may write past that.
+    Tls,
+}
 
 impl SocketHandle {
     /// Keeps `stream`, which is a duplicate of the connection's.
-    pub fn new(stream: std::net::TcpStream) -> Self {
-        Self(stream)
+    pub fn new(stream: std::net::TcpStream, wire: Wire) -> Self {
+        Self { stream, wire }
+    }
+
+    /// Whether frames may be written to it as they are.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.wire == Wire::Plain
     }
 
     /// Writes as much as the socket takes now. The socket never blocks: its duplicate does not.
     pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match slices {
-            [one] => (&self.0).write(one),
-            many => (&self.0).write_vectored(many),
+            [one] => (&self.stream).write(one),
+            many => (&self.stream).write_vectored(many),
         }
     }
 
@@ -41,12 +58,12 @@ impl SocketHandle {
     /// otherwise wait until its peer does, or for `client_disconnect_timeout`.
     pub fn stop_reading(&self) {
         // It may be gone already.
-        let _ = self.0.shutdown(Shutdown::Read);
+        let _ = self.stream.shutdown(Shutdown::Read);
     }
 
     /// Waits until the other side has closed; for ever if that cannot be told.
     pub async fn closed(&self) {
-        let stream = self.0.try_clone().and_then(tokio::net::TcpStream::from_std);
+        let stream = self.stream.try_clone().and_then(tokio::net::TcpStream::from_std);
         if let Ok(stream) = stream {
             // What is there to read stays there: it is for whoever reads the connection.
             let peeked = stream.peek(&mut [0]).await;
@@ -60,7 +77,7 @@ impl SocketHandle {
     /// Ends the stream as it is.
     pub fn cut(&self) {
         // It may be gone already.
-        let _ = self.0.shutdown(Shutdown::Both);
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 

@@ -4,12 +4,14 @@ mod acks;
 mod actor;
 mod checks;
 mod connection;
+mod drains;
 pub mod messages;
 pub mod presence;
 mod rooms;
 pub mod sessions;
 mod worker;
 
-pub use self::connection::{Connection, SocketHandle};
+pub use self::connection::{Connection, SocketHandle, Wire};
+pub use self::drains::Drains;
 pub use self::rooms::{Doorway, Rooms};
 pub use self::worker::{Worker, WorkerParts};

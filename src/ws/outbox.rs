@@ -131,8 +131,12 @@ impl Outbox {
 
     /// Writes to `socket` from now on, if nothing can be on its way to it through the body. The
     /// peer has answered, so the head of the response is out; and what little went through the
-    /// body before fits into any socket's buffer, so that none of it is left behind.
+    /// body before fits into any socket's buffer, so that none of it is left behind. Never to one
+    /// that carries TLS.
     pub fn go_direct(&self, socket: &Arc<SocketHandle>) {
+        if !socket.is_plain() {
+            return;
+        }
         let mut queue = self.queue();
         if queue.bytes == 0 && queue.given <= GIVEN_MAX && queue.state == State::Open {
             queue.direct = Some(Arc::clone(socket));
@@ -337,6 +341,7 @@ mod tests {
     use futures_util::task::noop_waker;
 
     use super::*;
+    use crate::registry::Wire;
 
     fn next(outbox: &Outbox) -> Poll<Option<Bytes>> {
         let waker = noop_waker();
@@ -359,17 +364,17 @@ mod tests {
     }
 
     /// Both ends of a connection; ours does not block.
-    fn pair() -> (Arc<SocketHandle>, std::net::TcpStream) {
+    fn pair(wire: Wire) -> (Arc<SocketHandle>, std::net::TcpStream) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (ours, _) = listener.accept().unwrap();
         ours.set_nonblocking(true).unwrap();
-        (Arc::new(SocketHandle::new(ours)), peer)
+        (Arc::new(SocketHandle::new(ours, wire)), peer)
     }
 
     #[test]
     fn a_reader_that_keeps_up_is_written_to_past_the_body() {
-        let (socket, mut peer) = pair();
+        let (socket, mut peer) = pair(Wire::Plain);
         let outbox = Outbox::new(100);
         outbox.push(Bytes::from_static(b"1"));
         outbox.go_direct(&socket);
@@ -388,8 +393,21 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_that_carries_tls_is_never_written_to_past_the_body() {
+        let (socket, mut peer) = pair(Wire::Tls);
+        let outbox = Outbox::new(100);
+        outbox.go_direct(&socket);
+        outbox.push(Bytes::from_static(b"1"));
+        assert_eq!(next(&outbox), Poll::Ready(Some(Bytes::from_static(b"1"))));
+        outbox.close(Bytes::from_static(b"2"));
+        assert_eq!(next(&outbox), Poll::Ready(Some(Bytes::from_static(b"2"))));
+        drop(socket);
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0, "nothing was written");
+    }
+
+    #[test]
     fn what_a_full_socket_does_not_take_is_left_to_the_body_in_order() {
-        let (socket, mut peer) = pair();
+        let (socket, mut peer) = pair(Wire::Plain);
         let outbox = Outbox::new(usize::MAX);
         outbox.go_direct(&socket);
         let mut sent = Vec::new();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext};
 use actix_http::ws::{HandshakeError, verify_handshake};
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::http::Version;
 use actix_web::http::header::{
     AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
@@ -23,7 +24,7 @@ use crate::auth::Address;
 use crate::clock;
 use crate::dialect::DialectKind;
 use crate::protocol::{SessionId, SessionRequest};
-use crate::registry::{SocketHandle, Worker};
+use crate::registry::{SocketHandle, Wire, Worker};
 
 /// The subprotocol whose second member is the token.
 const BEARER: &str = "bearer";
@@ -33,13 +34,17 @@ const BEARER: &str = "bearer";
 /// that has said goodbye is closed at once; a host that leaves it out lets the first last as long
 /// as its reader, and the second for `client_disconnect_timeout`.
 pub fn on_connect(io: &dyn Any, extensions: &mut actix_web::dev::Extensions) {
-    let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
+    let (stream, wire) = match (io.downcast_ref::<TcpStream>(), io.downcast_ref::<TlsStream<_>>()) {
+        (Some(stream), _) => (stream, Wire::Plain),
+        (None, Some(tls)) => (tls.get_ref().0, Wire::Tls),
+        (None, None) => return,
+    };
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("a socket keeps its delay: {error}");
     }
     match stream.as_fd().try_clone_to_owned() {
         Ok(duplicate) => {
-            extensions.insert(Arc::new(SocketHandle::new(duplicate.into())));
+            extensions.insert(Arc::new(SocketHandle::new(duplicate.into(), wire)));
         }
         Err(error) => log::warn!("a socket has no second handle: {error}"),
     }

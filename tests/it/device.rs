@@ -40,7 +40,16 @@ impl Device {
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Self, Error> {
-        let url = format!("ws://127.0.0.1:{}{path}", hub.port);
+        Self::connect_port(hub.port, path, headers).await
+    }
+
+    /// The same, to whatever listens there.
+    pub(crate) async fn connect_port(
+        port: u16,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, Error> {
+        let url = format!("ws://127.0.0.1:{port}{path}");
         let mut request = url.into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());

@@ -13,6 +13,7 @@
 )]
 
 mod device;
+mod program;
 #[path = "../simulation/random.rs"]
 mod random;
 mod raw;
@@ -36,7 +37,9 @@ mod notes_told;
 mod offline;
 mod operations;
 mod publish;
+mod reload;
 mod socketio;
+mod tls;
 mod updates;
 mod webhooks;
 mod wire;

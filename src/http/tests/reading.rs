@@ -226,7 +226,7 @@ async fn health_and_readiness_are_told_apart() {
     let ready = get("/hub/readyz").await;
     let checks = json!({"database": "ok", "draining": "ok"});
     assert_eq!((ready.status, ready.json()), (200, json!({"status": "ok", "checks": checks})));
-    world.drain();
+    world.drain().await;
     let draining = get("/readyz").await;
     assert_eq!((draining.status, &draining.json()["status"]), (503, &json!("unavailable")));
     world.probe.script().health = Err(StoreError::Closed);

@@ -1,7 +1,7 @@
 //! The API mounted in an application, at its root and below `/hub`, on a probe.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::http::Method;
@@ -20,7 +20,7 @@ use crate::http::{HttpState, Parts, configure};
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
 use crate::protocol::{NewEvent, Timestamp, UserId};
-use crate::registry::Rooms;
+use crate::registry::{Drains, Rooms};
 use crate::webhooks::{Webhooks, WebhooksParts};
 
 /// An API key with every scope.
@@ -97,7 +97,7 @@ impl Answer {
 pub(super) struct World {
     pub(super) probe: Probe,
     state: HttpState,
-    draining: Arc<AtomicBool>,
+    drains: Drains,
 }
 
 impl World {
@@ -110,7 +110,7 @@ impl World {
         set(&mut config);
         let probe = Probe::default();
         let (deliveries, persistence) = probe.ports();
-        let draining = Arc::new(AtomicBool::new(false));
+        let drains = Drains::default();
         let webhooks = WebhooksParts {
             dead_letters: persistence.dead_letters.clone(),
             notices: None,
@@ -138,15 +138,15 @@ impl World {
             gate: Arc::new(Gate::new(&config)),
             authorize: Arc::new(NoSecrets),
             config: Arc::new(config),
-            draining: Arc::clone(&draining),
+            drains: drains.clone(),
             metrics: Metrics::new(),
             webhooks,
         });
-        Self { probe, state, draining }
+        Self { probe, state, drains }
     }
 
-    pub(super) fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+    pub(super) async fn drain(&self) {
+        self.drains.drain(Duration::ZERO).await;
     }
 
     /// Calls as the application.
