@@ -283,7 +283,7 @@ impl Connection {
 
     /// Reads a little of what sending needs beyond the connection itself.
     pub(super) fn touch(&self) -> usize {
-        let is_direct = self.socket.as_ref().is_some_and(|socket| socket.0.as_raw_fd() >= 0);
+        let is_direct = self.socket.as_ref().is_some_and(|socket| socket.stream.as_raw_fd() >= 0);
         self.outbox.bytes_max().wrapping_add(is_direct.into())
     }
 
