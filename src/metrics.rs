@@ -1,5 +1,7 @@
 //! What the hub counts, in Prometheus' terms. Cheap to bump: atomics, no look-ups.
 
+mod times;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,12 +10,15 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::delivery::pending::Counts;
+use crate::delivery::pending::{Counts, Holdings};
 use crate::dialect::DialectKind;
 use crate::dialect::socketio::Marking;
 use crate::protocol::CloseCode;
+
+pub use self::times::Times;
 
 type Labels = [(&'static str, String); 1];
 
@@ -31,6 +36,12 @@ pub struct Metrics {
     connections_native: Gauge,
     connections_updates: Gauge,
     connections_socketio: Gauge,
+    sessions: Gauge,
+    sessions_live: Gauge,
+    in_flight: Gauge,
+    owed: Gauge,
+    outbox_bytes: Gauge,
+    refusals: Family<Labels, Counter>,
     closes: Family<Labels, Counter>,
     outbox_overflows: Counter,
     hub_events_lost: Counter,
@@ -38,6 +49,7 @@ pub struct Metrics {
     groups: Histogram,
     group_seconds: Histogram,
     publish_seconds: Histogram,
+    acked_seconds: times::Histogram,
     registry: Arc<Mutex<Registry>>,
 }
 
@@ -63,6 +75,12 @@ impl Metrics {
             connections_native: speaking(DialectKind::Native),
             connections_updates: speaking(DialectKind::Updates),
             connections_socketio: speaking(DialectKind::SocketIo(Marking::Bare)),
+            sessions: Gauge::default(),
+            sessions_live: Gauge::default(),
+            in_flight: Gauge::default(),
+            owed: Gauge::default(),
+            outbox_bytes: Gauge::default(),
+            refusals: Family::default(),
             closes: Family::default(),
             outbox_overflows: Counter::default(),
             hub_events_lost: Counter::default(),
@@ -70,9 +88,11 @@ impl Metrics {
             groups: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             group_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             publish_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            acked_seconds: times::Histogram::default(),
             registry: Arc::default(),
         };
         metrics.register(full_syncs, connections);
+        metrics.register_holdings();
         metrics
     }
 
@@ -116,6 +136,55 @@ impl Metrics {
         );
     }
 
+    fn register_holdings(&self) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        let all = registry.sub_registry_with_prefix("staffetta");
+        all.register("build", "What this hub was built from", Info::new(version));
+        for (name, help, gauge) in [
+            ("sessions", "Sessions of the users held in memory", &self.sessions),
+            ("sessions_live", "Sessions that have a connection", &self.sessions_live),
+            ("events_in_flight", "Events sent and not acked yet", &self.in_flight),
+            ("events_owed", "Events in logs above the floors of sessions in memory", &self.owed),
+        ] {
+            all.register(name, help, gauge.clone());
+        }
+        all.register("outbox_bytes", "Bytes that wait for readers", self.outbox_bytes.clone());
+        all.register(
+            "handshakes_refused",
+            "Handshakes that were not let in, by reason",
+            self.refusals.clone(),
+        );
+        all.register(
+            "publish_acked_seconds",
+            "Time from taking an event to each ack of it",
+            self.acked_seconds.clone(),
+        );
+    }
+
+    /// Takes note of what one pending-event table holds, in place of what it held before.
+    pub fn measured(&self, before: &Holdings, now: &Holdings) {
+        for (gauge, before, now) in [
+            (&self.sessions, before.sessions, now.sessions),
+            (&self.sessions_live, before.sessions_live, now.sessions_live),
+            (&self.in_flight, before.in_flight, now.in_flight),
+            (&self.owed, before.owed, now.owed),
+        ] {
+            gauge.inc_by(now as i64 - before as i64);
+        }
+    }
+
+    /// Takes note of the bytes that wait on one worker, in place of those that did before.
+    pub fn outboxes_measured(&self, before: usize, now: usize) {
+        self.outbox_bytes.inc_by(now as i64 - before as i64);
+    }
+
+    /// Notes a handshake that was not let in: for its `origin`, for `failures` or the `rate` of its
+    /// address.
+    pub fn refused(&self, reason: &'static str) {
+        self.refusals.get_or_create(&[("reason", reason.to_owned())]).inc();
+    }
+
     /// Adds what a pending-event table counted.
     pub fn count_deliveries(&self, counts: &Counts) {
         self.published.inc_by(counts.published);
@@ -126,6 +195,7 @@ impl Metrics {
         self.full_syncs_offline.inc_by(counts.full_syncs_offline);
         self.full_syncs_lost.inc_by(counts.full_syncs_lost);
         self.full_syncs_owed.inc_by(counts.full_syncs_owed);
+        self.acked_seconds.add(&counts.ack_times);
     }
 
     /// Notes a transaction that appended events.

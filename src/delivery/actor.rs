@@ -19,7 +19,7 @@ use super::messages::{
     SyncComplete, TraceEvent, Unreachable,
 };
 use super::notices::Notices;
-use super::pending::{AttachRequest, Limits, Moment, PendingTable};
+use super::pending::{AttachRequest, Holdings, Limits, Moment, PendingTable};
 use super::retry::RetryPolicy;
 use super::window::WindowLimits;
 use crate::clock;
@@ -42,6 +42,9 @@ const USER_IDLE: Duration = Duration::from_secs(30);
 /// How often forgetting is considered.
 const EVICT_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is looked at how much there is.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
+
 /// Requests that wait for their user to be read, at most; beyond, they are refused.
 const WAITING_MAX: usize = 65_536;
 
@@ -63,6 +66,8 @@ pub struct ReliableDelivery {
     floors: Vec<Floor>,
     /// Of the event that was fanned out last.
     frames: Option<Arc<EventFrames>>,
+    /// What the table held when that was last told.
+    holdings: Holdings,
     myself: Option<Myself>,
 }
 
@@ -97,6 +102,7 @@ impl ReliableDelivery {
             unsaved: HashMap::new(),
             floors: Vec::new(),
             frames: None,
+            holdings: Holdings::default(),
             myself: None,
         }
     }
@@ -105,6 +111,14 @@ impl ReliableDelivery {
         self.table.tick(moment());
         self.perform();
         self.metrics.count_deliveries(&self.table.take_counts());
+    }
+}
+
+impl ReliableDelivery {
+    /// Tells how much there is.
+    fn measure(&mut self) {
+        let holdings = self.table.holdings();
+        self.metrics.measured(&std::mem::replace(&mut self.holdings, holdings), &holdings);
     }
 }
 
@@ -173,6 +187,7 @@ impl Actor for ReliableDelivery {
         );
         ctx.run_interval(self.tick, |actor, _| actor.beat());
         ctx.run_interval(self.floor_flush, |actor, _| actor.write_floors());
+        ctx.run_interval(MEASURE_EVERY, |actor, _| actor.measure());
         ctx.run_interval(EVICT_EVERY, |actor, _| actor.table.evict(USER_IDLE, clock::now()));
     }
 }

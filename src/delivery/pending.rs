@@ -5,6 +5,7 @@
 //! is owed, in flight or settled: never two of them, never none.
 
 mod attach;
+mod holdings;
 mod notices;
 mod overdue;
 mod publish;
@@ -21,9 +22,11 @@ use super::trace::Traces;
 use super::user::{Tenant, User};
 use super::window::WindowLimits;
 use crate::dialect::DialectKind;
+use crate::metrics::Times;
 use crate::persistence::messages::{Floor, StoreError, Ticket, UserSnapshot};
 use crate::protocol::{CloseCode, ConnectionId, HubEventKinds, Seq, SessionId, Timestamp, UserId};
 
+pub use self::holdings::Holdings;
 use self::publish::PendingAppend;
 
 /// One reading of both clocks.
@@ -70,6 +73,7 @@ pub struct Counts {
     pub full_syncs_offline: u64,
     pub full_syncs_lost: u64,
     pub full_syncs_owed: u64,
+    pub ack_times: Times,
 }
 
 /// A request that waits for its user to be read.

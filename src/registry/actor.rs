@@ -33,6 +33,9 @@ const SIGNAL_BEHIND_BYTES_MAX: usize = 16 * 1024;
 /// Connections whose memory is fetched together.
 const BATCH: usize = 32;
 
+/// How often it is looked at how much waits.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
+
 /// How often connections are closed while draining.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 
@@ -42,12 +45,21 @@ const DRAIN_LINGER: Duration = Duration::from_millis(300);
 /// The actor. One per worker, on the worker's own thread.
 pub(super) struct SessionRegistry {
     worker: Worker,
+    /// Bytes that waited for readers when that was last told.
+    outbox_bytes: usize,
 }
 
 impl SessionRegistry {
     /// The registry of this worker.
     pub(super) fn new(worker: Worker) -> Self {
-        Self { worker }
+        Self { worker, outbox_bytes: 0 }
+    }
+
+    /// Tells how much waits for readers.
+    fn measure(&mut self) {
+        let bytes = self.worker.places().iter().map(|connection| connection.outbox.bytes()).sum();
+        let before = std::mem::replace(&mut self.outbox_bytes, bytes);
+        self.worker.parts().metrics.outboxes_measured(before, bytes);
     }
 
     fn fan_out(
@@ -216,6 +228,7 @@ impl Actor for SessionRegistry {
         let every =
             Duration::from_millis((shortest.min(settings.close_grace_ms) / 10).clamp(5, 250));
         ctx.run_interval(every, |registry, _| registry.look());
+        ctx.run_interval(MEASURE_EVERY, |registry, _| registry.measure());
     }
 }
 

@@ -71,6 +71,7 @@ async fn route(
         Some(_) | None => return Err(Refusal::UnknownTransport),
     };
     if !page(request, &at.worker.parts().gate).may_connect() {
+        at.worker.parts().metrics.refused("origin");
         return Err(Refusal::Forbidden);
     }
     let Some(sid) = &query.sid else {
@@ -158,8 +159,14 @@ fn enter(at: &At, request: &HttpRequest) -> Result<Seat, Refusal> {
     let (parts, now) = (at.worker.parts(), clock::now());
     let address = address(at, request);
     match address.and_then(|address| parts.failures.pause(address.into(), now)) {
-        Some(pause) => Err(Refusal::TooMany(pause)),
-        None => parts.gate.enter(address, now).map_err(Refusal::TooMany),
+        Some(pause) => {
+            parts.metrics.refused("failures");
+            Err(Refusal::TooMany(pause))
+        }
+        None => parts.gate.enter(address, now).map_err(|pause| {
+            parts.metrics.refused("rate");
+            Refusal::TooMany(pause)
+        }),
     }
 }
 

@@ -85,6 +85,7 @@ async fn upgrade(
     let mut response = handshake_with_protocols(&request, &[BEARER])?;
     let parts = worker.parts();
     if !page(&request, &parts.gate).may_connect() {
+        parts.metrics.refused("origin");
         log::debug!("refused a page of another origin");
         return Ok(HttpResponse::Forbidden().body("pages of this origin may not connect"));
     }
@@ -100,11 +101,15 @@ async fn upgrade(
     let now = clock::now();
     let failing = address.and_then(|address| parts.failures.pause(address.into(), now));
     if let Some(pause) = failing {
+        parts.metrics.refused("failures");
         return Ok(too_many(pause, "too many failed authentications from this address"));
     }
     let seat = match parts.gate.enter(address, now) {
         Ok(seat) => seat,
-        Err(pause) => return Ok(too_many(pause, "too many connections from this address")),
+        Err(pause) => {
+            parts.metrics.refused("rate");
+            return Ok(too_many(pause, "too many connections from this address"));
+        }
     };
     let socket = request.conn_data::<Arc<SocketHandle>>().cloned();
     let connection = worker.open(dialect, socket.clone());

@@ -23,6 +23,7 @@ mod world;
 
 mod auth;
 mod autobahn;
+mod dashboard;
 mod delivery;
 mod embedded;
 mod envelopes;

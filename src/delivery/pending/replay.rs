@@ -25,6 +25,8 @@ impl PendingTable {
         }
         for entry in &settled {
             self.traces.acked(entry.content.id, entry.trace, moment.wall);
+            let took_ms = moment.wall.0.saturating_sub(entry.content.published_at.0);
+            self.counts.ack_times.add(u64::try_from(took_ms).unwrap_or(0));
         }
         self.counts.acked += settled.len() as u64;
         session.acked_at = Some(moment.wall);
