@@ -1,6 +1,6 @@
 # Everything a developer runs. `make test` installs what it needs where it is missing.
 
-.PHONY: test lint bench docs help
+.PHONY: test lint bench docs autobahn help
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ lint: ## Formatting, clippy and documentation, as CI has them.
 
 docs: ## Builds the API documentation.
 	cargo doc --no-deps
+
+autobahn: ## Runs the Autobahn fuzzing client against the hub's frames; needs Python 2.7.
+	@tests/autobahn.sh
 
 bench: ## Runs the benches, each beside its limits, and prints the ratios.
 	@benches/run.sh
