@@ -22,6 +22,19 @@ pub use self::times::Times;
 
 type Labels = [(&'static str, String); 1];
 
+/// The codes the hub closes with for reasons of its own.
+const CLOSE_CODES: [CloseCode; 9] = [
+    CloseCode::ProtocolError,
+    CloseCode::TooBig,
+    CloseCode::Restart,
+    CloseCode::AuthFailed,
+    CloseCode::Revoked,
+    CloseCode::GaveUp,
+    CloseCode::Replaced,
+    CloseCode::TooSlow,
+    CloseCode::LimitExceeded,
+];
+
 /// The counters. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -91,9 +104,23 @@ impl Metrics {
             acked_seconds: times::Histogram::default(),
             registry: Arc::default(),
         };
+        metrics.begin_at_zero();
         metrics.register(full_syncs, connections);
         metrics.register_holdings();
         metrics
+    }
+
+    /// Shows what did not happen yet as zero, so that its first time is seen as a change.
+    fn begin_at_zero(&self) {
+        for code in CLOSE_CODES {
+            self.closes.get_or_create(&[("code", code.code().to_string())]).inc_by(0);
+        }
+        for reason in ["origin", "failures", "rate"] {
+            self.refusals.get_or_create(&[("reason", reason.to_owned())]).inc_by(0);
+        }
+        for outcome in ["taken", "failed", "dead", "lost"] {
+            self.webhook_posts.get_or_create(&[("outcome", outcome.to_owned())]).inc_by(0);
+        }
     }
 
     fn register(&self, full_syncs: Family<Labels, Counter>, connections: Family<Labels, Gauge>) {

@@ -14,8 +14,8 @@ use crate::clock;
 /// Names a call: the caller's word for it, or the hub's.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Nothing may be loaded by it, nor frame it.
-const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+/// No page may frame an answer. What a page of this origin loads is for the page to say.
+const POLICY: &str = "frame-ancestors 'none'";
 
 /// The longest name taken from a caller, in bytes.
 const ID_BYTES_MAX: usize = 64;

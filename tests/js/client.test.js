@@ -18,6 +18,7 @@ before(async () => {
     ["socketio.server_version", "1.135.3"],
     ["delivery.ack_wait_ms", "300"],
     ["limits.connections_per_user_max", "2000"],
+    ["server.allowed_origins", '["*"]'],
   ];
   [hub, echo] = await Promise.all([Hub.start({ set }), Hub.start({ conformance: true })]);
   token = hub.token("alice");

@@ -267,6 +267,7 @@ test("an application of another origin may import the client and fetch its notes
   const user = someone();
   const { context, problems } = await newContext(browser);
   const other = await Hub.start();
+  const far = await Hub.start({ STAFFETTA_SERVER_ALLOWED_ORIGINS: JSON.stringify([other.url]) });
   try {
     const page = await context.newPage();
     await page.goto(`${other.url}/healthz`);
@@ -281,10 +282,11 @@ test("an application of another origin may import the client and fetch its notes
       await notes.load();
       await client.catchUp();
       return notes.all.map(({ title, version }) => `${title} ${version}`);
-    }, { url: hub.url, token: hub.token(user) });
+    }, { url: far.url, token: far.token(user) });
     assert.deepEqual(titles, ["away 1"]);
     assert.deepEqual(problems, []);
   } finally {
+    await far.close();
     await other.close();
   }
 });
