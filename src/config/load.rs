@@ -16,7 +16,7 @@ use super::{Config, validate};
 const NO_SETTINGS: [&str; 3] = ["STAFFETTA_API_KEY", "STAFFETTA_CONFIG", "STAFFETTA_LOG"];
 
 /// Settings that have no default, and so do not show in the defaults: each is a text.
-const WITHOUT_DEFAULT: [(&str, &str); 10] = [
+const WITHOUT_DEFAULT: [(&str, &str); 12] = [
     ("auth", "jwks_file"),
     ("auth", "jwks_url"),
     ("auth", "issuer"),
@@ -27,19 +27,23 @@ const WITHOUT_DEFAULT: [(&str, &str); 10] = [
     ("webhooks", "events_url"),
     ("webhooks", "secret"),
     ("webhooks", "secret_file"),
+    ("cluster", "node"),
+    ("cluster", "advertise"),
 ];
 
 /// The setting without a default that is a table.
 const TLS: (&str, &str) = ("server", "tls");
 
 /// Settings whose values must not be printed.
-const SECRET: [(&str, &str); 6] = [
+const SECRET: [(&str, &str); 8] = [
     ("database", "url"),
     ("auth", "keys"),
     ("auth", "api_keys"),
     ("webhooks", "commands_url"),
     ("webhooks", "events_url"),
     ("webhooks", "secret"),
+    ("cluster", "nats_url"),
+    ("cluster", "databases"),
 ];
 
 /// What there is to read.

@@ -5,6 +5,7 @@
 
 mod auth;
 mod changes;
+mod cluster;
 mod delivery;
 mod demo;
 mod limits;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::auth::{ApiKeyConfig, AuthConfig, KeyAlgorithm, KeyConfig, OnExpiry};
 pub use self::changes::Changes;
+pub use self::cluster::{ClusterConfig, ClusterDatabase, ClusterMode, ClusterNode, parse_slots};
 pub use self::delivery::{DeliveryConfig, RetentionConfig};
 pub use self::demo::{DemoConfig, DemoEnabled};
 pub use self::limits::{LimitsConfig, WsConfig};
@@ -60,4 +62,6 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// The demo.
     pub demo: DemoConfig,
+    /// Other nodes.
+    pub cluster: ClusterConfig,
 }

@@ -56,6 +56,10 @@ pub(super) fn problems(
         let origin = given("socketio", key);
         problems.push(format!("socketio.{key}{origin}: {problem}"));
     }
+    for (key, problem) in config.cluster.problems(url) {
+        let origin = given("cluster", key);
+        problems.push(format!("cluster.{key}{origin}: {problem}"));
+    }
     for (index, key) in config.auth.keys.iter().enumerate() {
         problems.extend(key_problem(key).map(|p| format!("auth.keys[{index}]: {p}")));
     }
@@ -121,7 +125,7 @@ fn bounds(config: &Config) -> Vec<Bound> {
 
 /// Those of what clients, publishers and webhooks may take.
 fn bounds_of_clients(config: &Config) -> Vec<Bound> {
-    let Config { limits, ws, publish, notes, socketio, webhooks, .. } = config;
+    let Config { limits, ws, publish, notes, socketio, webhooks, cluster, .. } = config;
     vec![
         ("limits", "message_bytes_max", limits.message_bytes_max as u64, 1_024, GIB),
         ("limits", "message_bytes_hard_max", limits.message_bytes_hard_max as u64, 1_024, GIB),
@@ -182,12 +186,15 @@ fn bounds_of_clients(config: &Config) -> Vec<Bound> {
         ("webhooks", "backoff_ms", webhooks.backoff_ms, 1, DAY_MS),
         ("webhooks", "backoff_ms_max", webhooks.backoff_ms_max, 1, DAY_MS),
         ("webhooks", "dead_letters_max", webhooks.dead_letters_max, 0, 10_000_000),
+        ("cluster", "lease_ms", cluster.lease_ms, 300, 600_000),
+        ("cluster", "renew_ms", cluster.renew_ms, 100, 200_000),
+        ("cluster", "answer_wait_ms", cluster.answer_wait_ms, 100, 60_000),
     ]
 }
 
 /// Settings that must not be above another.
 fn pairs(config: &Config) -> Vec<(&'static str, u64, &'static str, u64)> {
-    let Config { server, delivery, limits, publish, webhooks, .. } = config;
+    let Config { server, delivery, limits, publish, webhooks, cluster, .. } = config;
     vec![
         (
             "limits.message_bytes_max",
@@ -213,6 +220,8 @@ fn pairs(config: &Config) -> Vec<(&'static str, u64, &'static str, u64)> {
             "webhooks.backoff_ms_max",
             webhooks.backoff_ms_max,
         ),
+        // A renewal may fail once, and the next is still in time.
+        ("cluster.renew_ms", cluster.renew_ms, "a third of cluster.lease_ms", cluster.lease_ms / 3),
     ]
 }
 
