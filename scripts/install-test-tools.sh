@@ -18,6 +18,9 @@ missing=()
 if ! command -v postgres >/dev/null && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
     missing+=(postgresql)
 fi
+if ! command -v nats-server >/dev/null && [ ! -x /usr/sbin/nats-server ]; then
+    missing+=(nats-server)
+fi
 if ! command -v npm >/dev/null; then
     missing+=(nodejs npm)
 fi

@@ -4,6 +4,7 @@
 //! under any scope; the `staffetta` program is one such application.
 
 mod builder;
+mod cluster;
 mod serve;
 mod webhooks;
 
@@ -16,7 +17,9 @@ use actix_web::web::ServiceConfig;
 use tokio::sync::oneshot;
 
 pub use self::builder::{HubBuilder, HubError};
+use self::cluster::Places;
 use crate::auth::{Authorize, Callers, Failures, Nonces, TokenVerifier};
+use crate::cluster::Cluster;
 use crate::commands::CommandHandler;
 use crate::config::{Changes, Config};
 use crate::delivery::messages::{DeliveryPorts, FlushFloors, PublishError, Receipt};
@@ -28,8 +31,8 @@ use crate::metrics::Metrics;
 use crate::notebook::Notebook;
 use crate::pages;
 use crate::persistence::PersistenceHandle;
-use crate::protocol::{NewEvent, UserId};
-use crate::registry::{Drains, Rooms, Worker, WorkerParts};
+use crate::protocol::{NewEvent, NodeNumber, UserId};
+use crate::registry::{Drains, Worker, WorkerParts};
 use crate::socketio::{self, SocketIoState};
 use crate::webhooks::Webhooks;
 use crate::ws;
@@ -59,7 +62,8 @@ struct Inner {
     workers: AtomicU32,
     drains: Drains,
     notebook: Notebook,
-    rooms: Rooms,
+    places: Places,
+    cluster: Option<Cluster>,
     nonces: Arc<Nonces>,
     failures: Arc<Failures>,
     gate: Arc<Gate>,
@@ -167,12 +171,18 @@ impl Hub {
     /// this; what is unacked is sent again by the next start. Says how many connections there were.
     pub async fn shutdown(&self) -> usize {
         let window = Duration::from_millis(self.0.config.server.drain_ms);
+        if let Some(cluster) = &self.0.cluster {
+            cluster.leave().await;
+        }
         let told = self.0.drains.drain(window).await;
         self.flush().await;
         self.0.webhooks.stop().await;
         self.0.persistence.stop().await;
         for arbiter in &self.0.arbiters {
             arbiter.stop();
+        }
+        if let Some(cluster) = &self.0.cluster {
+            cluster.stop();
         }
         told
     }
@@ -196,8 +206,9 @@ impl Hub {
     /// Starts the SessionRegistry of the worker this is called on.
     fn start_worker(&self) -> Worker {
         let index = self.0.workers.fetch_add(1, Ordering::Relaxed);
+        let here = self.0.cluster.as_ref().map_or(NodeNumber(0), Cluster::number);
         let (worker, drain) = Worker::start(
-            index,
+            here.worker(index),
             WorkerParts {
                 deliveries: self.0.ports.clone(),
                 verifier: Arc::clone(&self.0.verifier),
@@ -205,7 +216,8 @@ impl Hub {
                 commands: self.0.commands.clone(),
                 extensions: self.0.extensions.clone(),
                 notebook: self.0.notebook.clone(),
-                rooms: self.0.rooms.clone(),
+                rooms: self.0.places.rooms.clone(),
+                directory: self.0.places.directory.clone(),
                 nonces: Arc::clone(&self.0.nonces),
                 failures: Arc::clone(&self.0.failures),
                 gate: Arc::clone(&self.0.gate),

@@ -9,6 +9,7 @@
 pub mod auth;
 pub mod backoff;
 pub mod clock;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 #[doc(hidden)]

@@ -6,17 +6,17 @@
 
 mod sharing;
 mod telling;
+mod turns;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
-use tokio::sync::{Mutex, MutexGuard, watch};
-use tokio::time::timeout;
+use tokio::sync::{Mutex, watch};
 
 use self::telling::audiences;
+pub use self::turns::{NoteHomes, TurnElsewhere};
 use crate::clock;
 use crate::config::NotesConfig;
 use crate::delivery::Publisher;
@@ -30,9 +30,6 @@ use crate::registry::Rooms;
 
 /// Notes whose changes wait for one another, at most: a power of two.
 const TURNS: usize = 256;
-
-/// How long a change waits for those before it.
-const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Where a change comes from: neither the session nor the connection is told of it.
 #[derive(Clone, Debug)]
@@ -57,6 +54,8 @@ struct Inner {
     members_max: usize,
     hasher: RandomState,
     turns: Vec<Mutex<()>>,
+    /// Where the turns of other notes are, if there are other nodes.
+    homes: Option<Arc<dyn NoteHomes>>,
     /// Whether changes are kept that were not told yet: the next ones wait.
     behind: watch::Sender<bool>,
 }
@@ -73,6 +72,7 @@ impl Notebook {
         store: Arc<dyn NoteStore>,
         publisher: Publisher,
         rooms: Rooms,
+        homes: Option<Arc<dyn NoteHomes>>,
         config: &NotesConfig,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -83,6 +83,7 @@ impl Notebook {
             members_max: config.members_max,
             hasher: RandomState::new(),
             turns: (0..TURNS).map(|_| Mutex::default()).collect(),
+            homes,
             behind: watch::Sender::new(false),
         }))
     }
@@ -264,25 +265,6 @@ impl Notebook {
         allowed(fields, self.0.strict_fields)
     }
 
-    /// Waits until no other change of this note is on its way, and all before are told.
-    async fn turn(&self, note: &NoteId) -> Result<MutexGuard<'_, ()>, NoteError> {
-        let index = self.0.hasher.hash_one(note) as usize % TURNS;
-        let turn = self.0.turns.get(index).ok_or(NoteError::Unavailable)?;
-        let mut behind = self.0.behind.subscribe();
-        let waiting = async {
-            loop {
-                let turn = turn.lock().await;
-                if !*behind.borrow_and_update() {
-                    return Ok(turn);
-                }
-                // Whoever catches up needs every turn for itself.
-                drop(turn);
-                behind.changed().await.map_err(|_| NoteError::Unavailable)?;
-            }
-        };
-        timeout(TURN_WAIT_MAX, waiting).await.unwrap_or(Err(NoteError::Unavailable))
-    }
-
     /// Makes a change in its turn and tells everyone of it. It goes on when the caller goes away:
     /// what is kept must be told.
     async fn change<F>(
@@ -296,12 +278,12 @@ impl Notebook {
     {
         let notebook = self.clone();
         let changing = tokio::spawn(async move {
-            let _turn = notebook.turn(&note).await?;
+            let mut turn = notebook.turn(&note).await?;
             let changed = change(Arc::clone(&notebook.0.store)).await;
             match &changed {
-                Ok(change) => notebook.tell(change, except).await,
+                Ok(change) => notebook.tell(change, except, &mut turn).await,
                 // It may be kept all the same.
-                Err(NoteError::Unavailable) => notebook.fall_behind(),
+                Err(NoteError::Unavailable) => turn.fall_behind(&notebook),
                 Err(
                     NoteError::NotFound
                     | NoteError::NothingToChange

@@ -42,6 +42,12 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/auth/", &["diesel::", "actix_web_actors"]),
     ("src/config/", &["diesel::", "actix_web_actors", "jsonwebtoken", "std::env"]),
     ("src/persistence/", &["jsonwebtoken", "actix_web"]),
+    ("src/cluster/", &["diesel::", "jsonwebtoken", "actix_web", "::actor"]),
+    ("src/cluster/ownership.rs", PURE),
+    ("src/cluster/packet.rs", PURE),
+    ("src/cluster/envelope", PURE),
+    ("src/cluster/wire", PURE),
+    ("src/cluster/view.rs", PURE),
 ];
 
 /// A pure file decides; it reads no clock, draws nothing at random, and knows no actor.
@@ -51,6 +57,7 @@ const PURE: &[&str] =
 /// Words that belong to a few parts, with those parts: cryptography, and clients of HTTP.
 const ONLY: &[(&str, &[&str])] = &[
     ("aws_lc_rs", &["src/auth/", "src/server/tls.rs", "src/webhooks/sign.rs"]),
+    ("async_nats", &["src/cluster/nats.rs"]),
     ("ureq::", &["src/auth/jwks.rs", "src/cli/", "src/config/webhooks.rs", "src/webhooks/post.rs"]),
 ];
 

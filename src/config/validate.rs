@@ -1,7 +1,7 @@
 //! Which values make sense: bounds of single settings, and settings that must fit one another.
 
 use super::webhooks::is_http_url;
-use super::{Config, KeyAlgorithm, KeyConfig};
+use super::{ClusterConfig, Config, KeyAlgorithm, KeyConfig};
 use crate::auth::Scope;
 
 /// Every problem of a configuration; `from` says where a setting came from, if it was given.
@@ -13,7 +13,8 @@ pub(super) fn problems(
     let given = |section: &str, key: &str| {
         from(section, key).map(|origin| format!(" ({origin})")).unwrap_or_default()
     };
-    for (section, key, value, least, most) in bounds(config) {
+    let bounds = bounds(config).into_iter().chain(cluster_bounds(&config.cluster));
+    for (section, key, value, least, most) in bounds {
         if !(least..=most).contains(&value) {
             let origin = given(section, key);
             problems.push(format!("{section}.{key} = {value}{origin}: must be {least} to {most}"));
@@ -125,7 +126,7 @@ fn bounds(config: &Config) -> Vec<Bound> {
 
 /// Those of what clients, publishers and webhooks may take.
 fn bounds_of_clients(config: &Config) -> Vec<Bound> {
-    let Config { limits, ws, publish, notes, socketio, webhooks, cluster, .. } = config;
+    let Config { limits, ws, publish, notes, socketio, webhooks, .. } = config;
     vec![
         ("limits", "message_bytes_max", limits.message_bytes_max as u64, 1_024, GIB),
         ("limits", "message_bytes_hard_max", limits.message_bytes_hard_max as u64, 1_024, GIB),
@@ -186,6 +187,11 @@ fn bounds_of_clients(config: &Config) -> Vec<Bound> {
         ("webhooks", "backoff_ms", webhooks.backoff_ms, 1, DAY_MS),
         ("webhooks", "backoff_ms_max", webhooks.backoff_ms_max, 1, DAY_MS),
         ("webhooks", "dead_letters_max", webhooks.dead_letters_max, 0, 10_000_000),
+    ]
+}
+
+fn cluster_bounds(cluster: &ClusterConfig) -> [Bound; 3] {
+    [
         ("cluster", "lease_ms", cluster.lease_ms, 300, 600_000),
         ("cluster", "renew_ms", cluster.renew_ms, 100, 200_000),
         ("cluster", "answer_wait_ms", cluster.answer_wait_ms, 100, 60_000),

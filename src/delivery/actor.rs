@@ -5,6 +5,7 @@
 
 mod perform;
 mod replies;
+mod slots;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,9 +15,10 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture};
 
 use self::perform::Registry;
 use self::replies::Replies;
+use self::slots::{Admission, Slots};
 use super::messages::{
-    Acks, Attach, DeliveryPort, Detach, FlushFloors, ListSessions, LiveUsers, Publish, Revoke,
-    SyncComplete, TraceEvent, Unreachable,
+    Acks, Attach, Attached, DeliveryPort, Detach, FlushFloors, ListSessions, LiveUsers, Publish,
+    Revoke, Revoked, SyncComplete, TraceEvent, Unreachable,
 };
 use super::notices::Notices;
 use super::pending::{AttachRequest, Holdings, Limits, Moment, PendingTable};
@@ -30,7 +32,7 @@ use crate::persistence::messages::{
     Appended, Floor, Flush, LogPruned, LogRead, ObservePruning, PersistencePort, SessionClaimed,
     UserLoaded,
 };
-use crate::protocol::{HubEventKinds, SessionId, SessionRecord, UserId};
+use crate::protocol::{Epoch, HubEventKinds, SessionId, SessionRecord, UserId};
 
 /// Messages that may wait for one ReliableDelivery. A full mailbox makes publishers wait
 /// (`send().await`); acks and detaches are kept by the workers and tried again.
@@ -61,7 +63,7 @@ pub struct ReliableDelivery {
     registries: HashMap<u32, Registry>,
     replies: Replies,
     /// Sessions that could not be written yet: the store was full.
-    unsaved: HashMap<SessionId, (UserId, SessionRecord)>,
+    unsaved: HashMap<SessionId, (UserId, SessionRecord, Epoch)>,
     /// Floors that could not be written yet.
     floors: Vec<Floor>,
     /// Of the event that was fanned out last.
@@ -69,6 +71,7 @@ pub struct ReliableDelivery {
     /// What the table held when that was last told.
     holdings: Holdings,
     myself: Option<Myself>,
+    slots: Slots,
 }
 
 /// Where the store's answers go.
@@ -104,6 +107,7 @@ impl ReliableDelivery {
             frames: None,
             holdings: Holdings::default(),
             myself: None,
+            slots: Slots::default(),
         }
     }
 
@@ -136,6 +140,7 @@ pub fn port(addr: &Addr<ReliableDelivery>) -> DeliveryPort {
         trace: addr.clone().recipient(),
         live_users: addr.clone().recipient(),
         flush_floors: addr.clone().recipient(),
+        slots: addr.clone().recipient(),
     }
 }
 
@@ -197,11 +202,10 @@ impl Handler<Publish> for ReliableDelivery {
 
     fn handle(&mut self, Publish { events, reply }: Publish, _ctx: &mut Self::Context) {
         let batch = self.replies.open_batch(events.len(), reply);
-        let moment = moment();
         for (place, submission) in events.into_iter().enumerate() {
             let ticket = self.table.ticket();
             self.replies.expect_publish(ticket, batch, place);
-            self.table.publish(ticket, submission, moment);
+            self.take_submission(ticket, submission);
         }
         self.perform();
     }
@@ -212,7 +216,13 @@ impl Handler<Attach> for ReliableDelivery {
 
     fn handle(&mut self, attach: Attach, _ctx: &mut Self::Context) {
         let Attach { user, connection, registry, dialect, kind, reply } = attach;
-        self.registries.entry(connection.worker).or_insert_with(|| Registry::new(registry));
+        if self.slots.admit(&user) == Admission::Elsewhere {
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(Attached::Unavailable);
+            return;
+        }
+        let registries = connection.registry(self.slots.here());
+        self.registries.entry(registries).or_insert_with(|| Registry::new(registry));
         let ticket = self.table.ticket();
         self.replies.expect_attach(ticket, user.clone(), connection, reply);
         self.table.attach(ticket, &user, AttachRequest { connection, dialect, kind }, moment());
@@ -266,6 +276,10 @@ impl Handler<ListSessions> for ReliableDelivery {
     type Result = ();
 
     fn handle(&mut self, ListSessions { user, reply }: ListSessions, _ctx: &mut Self::Context) {
+        if self.slots.admit(&user) == Admission::Elsewhere {
+            let _ = reply.send(None);
+            return;
+        }
         let ticket = self.table.ticket();
         self.replies.expect_sessions(ticket, reply);
         self.table.list_sessions(ticket, &user, moment());
@@ -277,6 +291,10 @@ impl Handler<Revoke> for ReliableDelivery {
     type Result = ();
 
     fn handle(&mut self, Revoke { user, session, reply }: Revoke, _ctx: &mut Self::Context) {
+        if self.slots.admit(&user) == Admission::Elsewhere {
+            let _ = reply.send(Revoked::Unavailable);
+            return;
+        }
         let ticket = self.table.ticket();
         self.replies.expect_revoked(ticket, reply);
         self.table.revoke(ticket, &user, session, moment());
@@ -324,6 +342,7 @@ impl Handler<Appended> for ReliableDelivery {
     fn handle(&mut self, Appended(results): Appended, _ctx: &mut Self::Context) {
         let moment = moment();
         for (ticket, result) in results {
+            self.slots.heard(&result);
             self.table.appended(ticket, result, moment);
         }
         self.perform();

@@ -1,5 +1,7 @@
 //! What may be asked of ReliableDelivery, and what it answers.
 
+mod slots;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +9,16 @@ use actix::{Message, Recipient};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use crate::cluster::View;
 use crate::dialect::DialectKind;
 use crate::persistence::messages::DuplicateKey;
 use crate::protocol::{
-    Accounts, Ack, Audience, ConnectionId, EventContent, EventError, EventId, OfflinePolicy, Push,
-    Seq, SessionId, SessionRequest, Timestamp, UserId,
+    Accounts, Ack, Audience, ConnectionId, Epoch, EventContent, EventError, EventId, NodeNumber,
+    OfflinePolicy, Push, Seq, SessionId, SessionRequest, Timestamp, UserId,
 };
 use crate::registry::messages::Orders;
+
+pub use self::slots::SlotOrder;
 
 /// Why a publish was not taken. Nothing was stored, unless the answer itself got lost.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +35,9 @@ pub enum PublishError {
     /// The database is away or the hub is stopping; publish again with the same `event_id`.
     #[error("the event could not be stored")]
     Unavailable,
+    /// The user's slot is changing nodes; nothing was stored. Publish again in a moment.
+    #[error("the user's node is changing")]
+    Moved,
     /// The host's authorisation hook said no.
     #[error("not allowed to publish this event")]
     Forbidden,
@@ -129,6 +137,14 @@ pub enum AttachKind {
         offline_default: OfflinePolicy,
         /// Whether `need_full_sync` holds until the client says the sync is done.
         confirm_sync: bool,
+        /// What its token is limited to.
+        accounts: Accounts,
+    },
+    /// Is what it was, on a node that has taken its slot over. It is told nothing: a session that
+    /// must do a full sync, or is gone, is closed instead, and hears of it when it comes back.
+    Again {
+        /// Its session; none for a plain connection.
+        session: Option<SessionId>,
         /// What its token is limited to.
         accounts: Accounts,
     },
@@ -320,37 +336,62 @@ pub struct DeliveryPort {
     pub trace: Recipient<TraceEvent>,
     pub live_users: Recipient<LiveUsers>,
     pub flush_floors: Recipient<FlushFloors>,
+    pub slots: Recipient<SlotOrder>,
 }
 
-/// The ReliableDelivery actors of this process, by group of slots.
+/// The ReliableDelivery actors, by group of slots: those of this process, and in a cluster one more
+/// group for everybody whose slot is elsewhere.
 #[derive(Clone, Debug)]
-pub struct DeliveryPorts(Arc<[DeliveryPort]>);
+pub struct DeliveryPorts {
+    ports: Arc<[DeliveryPort]>,
+    view: Option<Arc<View>>,
+}
 
 impl DeliveryPorts {
     /// One port per group, in order; at least one.
     pub fn new(ports: Vec<DeliveryPort>) -> Self {
         debug_assert!(!ports.is_empty(), "a hub has at least one group of slots");
-        Self(ports.into())
+        Self { ports: ports.into(), view: None }
+    }
+
+    /// These, and `elsewhere` for slots that `view` says are not here.
+    #[must_use]
+    pub fn and_elsewhere(&self, elsewhere: DeliveryPort, view: Arc<View>) -> Self {
+        let ports = self.ports.iter().cloned().chain([elsewhere]).collect();
+        Self { ports, view: Some(view) }
     }
 
     /// How many groups there are.
     pub fn groups(&self) -> usize {
-        self.0.len()
+        self.ports.len()
+    }
+
+    /// Whether slots may be elsewhere.
+    pub fn is_cluster(&self) -> bool {
+        self.view.is_some()
+    }
+
+    /// Whose the slot of `user` is, and at which epoch; always the same where there is one node.
+    pub fn home_of(&self, user: &UserId) -> (Option<NodeNumber>, Epoch) {
+        self.view.as_ref().map_or((None, Epoch(0)), |view| view.owner(user.slot()))
     }
 
     /// Which group answers for `user`.
     pub fn group_of(&self, user: &UserId) -> usize {
-        user.slot().group(self.groups())
+        let slot = user.slot();
+        let Some(view) = &self.view else { return slot.group(self.groups()) };
+        let here = self.groups() - 1;
+        if view.is_here(slot) { slot.group(here) } else { here }
     }
 
     /// The actor that answers for `user`.
     #[expect(clippy::indexing_slicing, reason = "a group is below the number of groups")]
     pub fn of(&self, user: &UserId) -> &DeliveryPort {
-        &self.0[self.group_of(user)]
+        &self.ports[self.group_of(user)]
     }
 
     /// Every actor, by group.
     pub fn all(&self) -> &[DeliveryPort] {
-        &self.0
+        &self.ports
     }
 }

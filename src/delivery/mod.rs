@@ -10,8 +10,10 @@ pub mod pending;
 mod publisher;
 pub mod retry;
 mod session;
+mod submit;
 pub mod trace;
 mod user;
 pub mod window;
 
 pub use self::publisher::{BroadcastReceipt, Publisher, Wait};
+pub(crate) use self::submit::hand_out;

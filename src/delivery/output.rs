@@ -31,6 +31,11 @@ pub enum Output {
         /// What.
         push: Push,
     },
+    /// Note that a connection is attached again: what follows for it is in order.
+    Resumed {
+        /// Which.
+        connection: ConnectionId,
+    },
     /// End a connection; the table has forgotten it already.
     Close {
         /// Which.
@@ -57,7 +62,7 @@ pub enum Output {
         record: SessionRecord,
     },
     /// Forget a session.
-    DeleteSession(SessionId),
+    DeleteSession(UserId, SessionId),
     /// Read a user; tell the result to `PendingTable::loaded`.
     LoadUser(UserId),
     /// Read a piece of a log; tell the result to `PendingTable::log_read`.

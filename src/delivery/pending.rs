@@ -10,6 +10,7 @@ mod notices;
 mod overdue;
 mod publish;
 mod replay;
+mod slots;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -24,7 +25,9 @@ use super::window::WindowLimits;
 use crate::dialect::DialectKind;
 use crate::metrics::Times;
 use crate::persistence::messages::{Floor, StoreError, Ticket, UserSnapshot};
-use crate::protocol::{CloseCode, ConnectionId, HubEventKinds, Seq, SessionId, Timestamp, UserId};
+use crate::protocol::{
+    CloseCode, ConnectionId, Epoch, HubEventKinds, Seq, SessionId, Timestamp, UserId,
+};
 
 pub use self::holdings::Holdings;
 use self::publish::PendingAppend;
@@ -233,9 +236,11 @@ impl PendingTable {
             let Some(session) = loaded.sessions.get_mut(&session) else { continue };
             session.floor_dirty = false;
             floors.push(Floor {
+                user,
                 session: session.id.clone(),
                 floor: session.window.floor(),
                 acked_at: session.acked_at.unwrap_or_default(),
+                epoch: Epoch::default(),
             });
         }
         floors

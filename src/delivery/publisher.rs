@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use super::messages::{DeliveryPorts, LiveUsers, Publish, PublishError, Receipt, Submission};
+use super::messages::{DeliveryPorts, LiveUsers, PublishError, Receipt, Submission};
+use super::submit::{hand_out, hand_out_until_taken, set};
 use crate::clock;
 use crate::config::PublishConfig;
 use crate::dialect::socketio::events;
@@ -18,9 +19,6 @@ use crate::persistence::messages::{
     BroadcastOutcome, DuplicateKey, PersistencePort, StartBroadcast, StoreError,
 };
 use crate::protocol::{Audience, EventContent, EventError, EventId, NewEvent, UserId};
-
-/// How long a publish may take to become durable before its publisher is told to try again.
-const DURABLE_WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// Publishes events. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -237,42 +235,18 @@ impl Publisher {
         &self,
         submissions: Vec<Result<Submission, PublishError>>,
     ) -> Vec<Result<Receipt, PublishError>> {
-        let mut results = Vec::with_capacity(submissions.len());
-        let mut groups: Vec<(Vec<usize>, Vec<Submission>)> = Vec::new();
-        groups.resize_with(self.ports.groups(), Default::default);
+        let mut results = vec![Err(PublishError::Unavailable); submissions.len()];
+        let mut taken = Vec::with_capacity(submissions.len());
         for (index, submission) in submissions.into_iter().enumerate() {
-            results.push(Err(PublishError::Unavailable));
             match submission {
-                Ok(submission) => {
-                    let group = self.ports.group_of(&submission.user);
-                    if let Some((indexes, events)) = groups.get_mut(group) {
-                        indexes.push(index);
-                        events.push(submission);
-                    }
-                }
+                Ok(submission) => taken.push((index, submission)),
                 Err(error) => set(&mut results, index, Err(error)),
             }
         }
-        let mut asked = Vec::new();
-        for (port, (indexes, events)) in self.ports.all().iter().zip(groups) {
-            if events.is_empty() {
-                continue;
-            }
-            let wait = events.iter().filter_map(|event| event.wait_acked).max();
-            let (reply, answer) = oneshot::channel();
-            let deadline = DURABLE_WAIT_MAX + wait.unwrap_or_default();
-            match port.publish.send(Publish { events, reply }).await {
-                Ok(()) => asked.push((indexes, deadline, answer)),
-                Err(error) => log::warn!("publish refused: {error}"),
-            }
-        }
-        for (indexes, deadline, answer) in asked {
-            // A lost or late answer leaves `Unavailable`: the publisher tries again.
-            if let Ok(Ok(answers)) = tokio::time::timeout(deadline, answer).await {
-                for (index, result) in indexes.into_iter().zip(answers) {
-                    set(&mut results, index, result);
-                }
-            }
+        if self.ports.is_cluster() {
+            hand_out_until_taken(&self.ports, taken, &mut results).await;
+        } else {
+            hand_out(&self.ports, taken, &mut results).await;
         }
         results
     }
@@ -307,12 +281,6 @@ impl Publisher {
             Ok(Err(StoreError::Overloaded)) => Err(PublishError::Overloaded),
             Ok(Err(_)) | Err(_) => Err(PublishError::Unavailable),
         }
-    }
-}
-
-fn set<T>(results: &mut [T], index: usize, value: T) {
-    if let Some(place) = results.get_mut(index) {
-        *place = value;
     }
 }
 

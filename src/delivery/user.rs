@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use super::few::Few;
-use super::messages::{Receipt, WaitOutcome};
+use super::messages::{AttachKind, Receipt, WaitOutcome};
 use super::session::Session;
 use crate::dialect::DialectKind;
 use crate::persistence::messages::{Ticket, UserSnapshot};
-use crate::protocol::{Accounts, ConnectionId, Seq, SessionId, Timestamp};
+use crate::protocol::{Accounts, ConnectionId, Seq, SessionId, SessionRequest, Timestamp};
 
 /// Who has a connection.
 #[derive(Clone, Debug)]
@@ -89,6 +89,18 @@ impl User {
             .map(|record| (record.id.clone(), Box::new(Session::from_record(record))))
             .collect();
         Self { last_seq: snapshot.last_seq, pruned: snapshot.pruned, sessions, ..Self::default() }
+    }
+
+    /// Whether a connection that attaches so takes the place of another of its session.
+    pub(super) fn would_lose_one_to(&self, kind: &AttachKind) -> bool {
+        let name = match kind {
+            AttachKind::Again { session: Some(name), .. }
+            | AttachKind::Reliable { session: SessionRequest::Named(name), .. } => name,
+            AttachKind::Plain { .. } | AttachKind::Again { .. } | AttachKind::Reliable { .. } => {
+                return false;
+            }
+        };
+        self.sessions.get(name).is_some_and(|session| session.link.is_some())
     }
 
     /// Whether nothing would be lost by forgetting it until it is needed again.

@@ -253,7 +253,7 @@ impl From<PublishError> for ApiError {
             PublishError::Invalid(_) => Code::InvalidField,
             PublishError::Conflict => Code::Conflict,
             PublishError::Overloaded => Code::Overloaded,
-            PublishError::Unavailable => Code::Unavailable,
+            PublishError::Unavailable | PublishError::Moved => Code::Unavailable,
             PublishError::Forbidden => Code::Forbidden,
         };
         Self::new(code, error.to_string())
@@ -264,7 +264,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Overloaded => Self::new(Code::Overloaded, "the store has too much waiting"),
-            StoreError::Database(_) | StoreError::Closed => {
+            StoreError::Database(_) | StoreError::Closed | StoreError::Moved => {
                 // What the database said is for the log, not for a caller.
                 log::warn!("a call failed at the store: {error}");
                 Self::new(Code::Unavailable, "the database cannot be reached")

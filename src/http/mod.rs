@@ -18,6 +18,7 @@ mod notes;
 mod openapi;
 mod parameters;
 mod requests;
+mod route;
 mod sessions;
 mod sync;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use actix_web::{HttpResponse, Route, guard};
 
 use self::error::{ApiError, Code};
 use crate::auth::{Authorize, Callers};
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::delivery::Publisher;
 use crate::delivery::messages::DeliveryPorts;
@@ -72,6 +74,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// The webhooks, which send dead letters again.
     pub webhooks: Webhooks,
+    /// The other nodes, if there are any.
+    pub cluster: Option<Cluster>,
 }
 
 /// What every handler may use. Cheap to clone.
@@ -126,6 +130,10 @@ impl HttpState {
 
     fn drains(&self) -> &Drains {
         &self.0.drains
+    }
+
+    fn cluster(&self) -> Option<&Cluster> {
+        self.0.cluster.as_ref()
     }
 }
 
@@ -186,6 +194,7 @@ fn mounts() -> Vec<Mount> {
             ],
         },
         at(delete.clone(), "/api/v1/notes/{note}/members/{user}", web::to(notes::members::unshare)),
+        at(get.clone(), "/api/v1/route", web::to(route::route)),
         at(get.clone(), "/api/v1/dead-letters", web::to(dead_letters::list)),
         at(delete, "/api/v1/dead-letters/{id}", web::to(dead_letters::delete)),
         at(post.clone(), "/api/v1/drain", web::to(drain::drain)),

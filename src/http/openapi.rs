@@ -33,6 +33,7 @@ use super::{
         sessions::list,
         sessions::revoke,
         trace::trace,
+        super::route::route,
         notes::list,
         notes::read,
         notes::publish,

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use actix::{Actor, Arbiter, System};
 
+use super::cluster::{self, Membership, Places};
 use super::{Hub, Inner, webhooks};
 use crate::auth::{
     ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, Failures, JwtVerifier, TokenVerifier,
 };
+use crate::cluster::{BusError, View};
 use crate::commands::CommandHandler;
 use crate::config::{AuthConfig, Config};
 use crate::delivery::actor::{self as delivery_actor, ReliableDelivery};
@@ -21,12 +23,11 @@ use crate::gate::Gate;
 use crate::host::BoundedVerifier;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
-use crate::notebook::Notebook;
 use crate::notes::NoteStore;
 use crate::persistence::messages::PersistencePort;
-use crate::persistence::{Persistence, StoreSetupError, StoredNotes};
+use crate::persistence::{Persistence, PersistenceHandle, StoreSetupError, StoredNotes};
 use crate::protocol::HubEvent;
-use crate::registry::{Drains, Rooms};
+use crate::registry::Drains;
 use crate::socketio::{IoHandlers, SocketIoState};
 use crate::webhooks::EventListener;
 
@@ -42,6 +43,9 @@ pub enum HubError {
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreSetupError),
+    /// The other nodes cannot be joined.
+    #[error(transparent)]
+    Bus(#[from] BusError),
 }
 
 /// What a hub is made of; everything not set is as the configuration says.
@@ -141,23 +145,22 @@ impl HubBuilder {
         let api_keys = ApiKeys::from_config(&config.auth, self.api_key.as_deref())?;
         let callers = Callers::new(api_keys, verifier.clone());
         let metrics = Metrics::new();
-        let persistence = Persistence::start(
-            &config.database,
-            &config.retention,
-            config.webhooks.dead_letters_max,
-            metrics.clone(),
-        )?;
+        let membership = cluster::join(&config).await?;
+        let persistence = start_persistence(&config, membership.as_ref(), &metrics)?;
         let dead_letters = persistence.port().dead_letters.clone();
         let (notices, webhooks) =
             webhooks::start(&config.webhooks, self.on_event, dead_letters, &metrics)?;
-        let (arbiters, ports) = start_deliveries(&config, persistence.port(), &metrics, &notices);
+        let view = membership.as_ref().map(Membership::view);
+        let (arbiters, here) =
+            start_deliveries(&config, persistence.port(), &metrics, &notices, view);
+        let places = Places::default();
+        let cluster = places.join(membership, &config, &here).await?;
+        let ports = cluster.as_ref().map_or(here, |cluster| cluster.deliveries().clone());
         let publisher = start_publisher(&config, &ports, persistence.port());
-        let rooms = Rooms::default();
-        let notebook = start_notes(self.notes, &config, persistence.port(), &publisher, &rooms);
+        let notes = start_notes(self.notes, &config, persistence.port());
+        let notebook = places.start_notebook(notes, &config, &publisher, cluster.as_ref());
         let extensions = Extensions::new(self.extensions);
-        let host = self.authorize.unwrap_or_else(|| Arc::new(EveryoneMay));
-        let authorize: Arc<dyn Authorize> =
-            Arc::new(Everybody { host, extensions: extensions.clone() });
+        let authorize = everybody(self.authorize, &extensions);
         let (gate, drains) = (Arc::new(Gate::new(&config)), Drains::default());
         let http = HttpState::new(http::Parts {
             publisher: publisher.clone(),
@@ -171,6 +174,7 @@ impl HubBuilder {
             drains: drains.clone(),
             metrics: metrics.clone(),
             webhooks: webhooks.clone(),
+            cluster: cluster.clone(),
         });
         let socketio =
             SocketIoState::new(Arc::clone(&config), self.socketio, persistence.port().clone());
@@ -192,7 +196,8 @@ impl HubBuilder {
             workers: AtomicU32::new(0),
             drains,
             notebook,
-            rooms,
+            places,
+            cluster,
             nonces: Arc::default(),
             gate,
             extensions,
@@ -218,17 +223,32 @@ fn start_publisher(
     publisher
 }
 
+fn start_persistence(
+    config: &Config,
+    membership: Option<&Membership>,
+    metrics: &Metrics,
+) -> Result<PersistenceHandle, StoreSetupError> {
+    Persistence::start(
+        &config.database,
+        &config.retention,
+        config.webhooks.dead_letters_max,
+        membership.and_then(Membership::sharing),
+        metrics.clone(),
+    )
+}
+
 fn start_notes(
     own: Option<Arc<dyn NoteStore>>,
     config: &Config,
     persistence: &PersistencePort,
-    publisher: &Publisher,
-    rooms: &Rooms,
-) -> Notebook {
-    let notes = own.unwrap_or_else(|| Arc::new(StoredNotes::new(persistence, &config.notes)));
-    let notebook = Notebook::new(notes, publisher.clone(), rooms.clone(), &config.notes);
-    notebook.start();
-    notebook
+) -> Arc<dyn NoteStore> {
+    own.unwrap_or_else(|| Arc::new(StoredNotes::new(persistence, &config.notes)))
+}
+
+/// The host's say, and that of its extensions.
+fn everybody(own: Option<Arc<dyn Authorize>>, extensions: &Extensions) -> Arc<dyn Authorize> {
+    let host = own.unwrap_or_else(|| Arc::new(EveryoneMay));
+    Arc::new(Everybody { host, extensions: extensions.clone() })
 }
 
 fn start_deliveries(
@@ -236,6 +256,7 @@ fn start_deliveries(
     persistence: &PersistencePort,
     metrics: &Metrics,
     notices: &Notices,
+    view: Option<&Arc<View>>,
 ) -> (Vec<Arbiter>, DeliveryPorts) {
     let groups = match config.delivery.threads {
         0 => config.server.workers_or_cores(),
@@ -246,7 +267,10 @@ fn start_deliveries(
     for group in 0..groups.max(1) {
         let arbiter = Arbiter::new();
         let (persistence, metrics) = (persistence.clone(), metrics.clone());
-        let actor = ReliableDelivery::new(group, config, persistence, metrics, notices.clone());
+        let mut actor = ReliableDelivery::new(group, config, persistence, metrics, notices.clone());
+        if let Some(view) = view {
+            actor = actor.in_cluster(Arc::clone(view));
+        }
         let addr = ReliableDelivery::start_in_arbiter(&arbiter.handle(), |_| actor);
         ports.push(delivery_actor::port(&addr));
         arbiters.push(arbiter);

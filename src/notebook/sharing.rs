@@ -45,12 +45,12 @@ impl Notebook {
             "timestamp": clock::wall(),
             "fromUserId": by,
         });
-        self.0.rooms.turn_out(&note, |user| *user != member);
+        self.0.rooms.turn_out(&note, &member);
         // Told first: if what follows fails, the caller asks again, and the member is still one.
         self.tell_member(member.clone(), "note_deleted_sync", &data).await?;
         self.0.store.unshare(note.clone(), member.clone()).await?;
         // Until now it may have come back.
-        self.0.rooms.turn_out(&note, |user| *user != member);
+        self.0.rooms.turn_out(&note, &member);
         Ok(true)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Notebook;
+use super::turns::Turn;
 use crate::delivery::messages::PublishError;
 use crate::notes::{NoteChange, NoteError, NoteEvent};
 use crate::protocol::{Audience, ConnectionId, NewEvent, NoteId, UserId};
@@ -38,7 +39,8 @@ impl Notebook {
             for turn in &self.0.turns {
                 drop(turn.lock().await);
             }
-            let left = self.0.store.unsettled(LEFT_MAX).await?;
+            let mut left = self.0.store.unsettled(LEFT_MAX).await?;
+            left.retain(|event| self.is_home_of(&event.note));
             if left.is_empty() {
                 return Ok(());
             }
@@ -52,13 +54,18 @@ impl Notebook {
     }
 
     /// Lets nothing be changed until everything that is kept is told.
-    pub(super) fn fall_behind(&self) {
+    pub(crate) fn fall_behind(&self) {
         self.0.behind.send_replace(true);
     }
 
     /// Tells everyone of a change that is kept. When that fails, it is told later, and before
     /// any other.
-    pub(super) async fn tell(&self, change: &NoteChange, except: Option<ConnectionId>) {
+    pub(super) async fn tell(
+        &self,
+        change: &NoteChange,
+        except: Option<ConnectionId>,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(event) = change.event.clone() else { return };
         let id = event.id;
         match self.publish(event, except).await {
@@ -69,7 +76,7 @@ impl Notebook {
             }
             Err(error) => {
                 log::warn!("a change of a note will be told later: {error}");
-                self.fall_behind();
+                turn.fall_behind(self);
             }
         }
     }
@@ -86,7 +93,11 @@ impl Notebook {
         for result in self.0.publisher.tell(users, event).await {
             match result {
                 Ok(_) => {}
-                Err(error @ (PublishError::Overloaded | PublishError::Unavailable)) => {
+                Err(
+                    error @ (PublishError::Overloaded
+                    | PublishError::Unavailable
+                    | PublishError::Moved),
+                ) => {
                     log::debug!("a change of a note is not in every log: {error}");
                     return Err(NoteError::Unavailable);
                 }

@@ -29,6 +29,7 @@ use super::{broadcasts, notes as stored_notes, sessions};
 use crate::clock;
 use crate::config::{DatabaseConfig, RetentionConfig};
 use crate::metrics::Metrics;
+use crate::protocol::NodeNumber;
 
 /// Messages that may wait; the events in them are bounded by [`Waiting`].
 const MAILBOX_MAX: usize = 16_384;
@@ -54,6 +55,8 @@ pub struct Persistence {
     connection: Option<StoreConnection>,
     readers: Readers,
     last: LastSeqs,
+    /// This node, where there are others that may write.
+    here: Option<NodeNumber>,
     jobs: Vec<Job>,
     /// Writes of a failed group that nobody waits for: they go first in the next.
     kept: Vec<Write>,
@@ -73,6 +76,15 @@ impl std::fmt::Debug for Persistence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Persistence").finish_non_exhaustive()
     }
+}
+
+/// Says that other nodes write to this database too.
+#[derive(Clone, Copy, Debug)]
+pub struct Sharing {
+    /// This node: it writes to the slots it has, and to no other.
+    pub here: NodeNumber,
+    /// After which the database ends what this node does not go on with, in milliseconds.
+    pub gives_up_ms: u64,
 }
 
 /// The running store.
@@ -108,12 +120,16 @@ impl Persistence {
         database: &DatabaseConfig,
         retention: &RetentionConfig,
         dead_letters_max: u64,
+        sharing: Option<Sharing>,
         metrics: Metrics,
     ) -> Result<PersistenceHandle, StoreSetupError> {
         for migration in migrate(database)? {
             log::info!("migrated the database to {migration}");
         }
-        let opener = Opener::new(database)?;
+        let mut opener = Opener::new(database)?;
+        if let Some(sharing) = &sharing {
+            opener = opener.giving_up(sharing.gives_up_ms);
+        }
         let connection = opener.open().map_err(|error| StoreSetupError::Open(error.to_string()))?;
         let pool = r2d2::Pool::builder()
             .max_size(database.readers.max(1))
@@ -127,6 +143,7 @@ impl Persistence {
             connection: Some(connection),
             readers: Readers::start(pool, database.readers)?,
             last: LastSeqs::default(),
+            here: sharing.map(|sharing| sharing.here),
             jobs: Vec::new(),
             kept: Vec::new(),
             events: 0,
@@ -182,7 +199,7 @@ impl Persistence {
         let events = std::mem::take(&mut self.events);
         let last = &mut self.last;
         let done = match open(&self.opener, &mut self.connection) {
-            Ok(connection) => group::commit(&writes, last, connection),
+            Ok(connection) => group::commit(&writes, last, self.here, connection),
             Err(error) => Err(error),
         };
         self.note(&done.as_ref().map(|_| ()), events, started);

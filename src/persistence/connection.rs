@@ -9,6 +9,7 @@ use diesel::{PgConnection, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::messages::StoreError;
+use super::slots;
 use crate::config::{DatabaseConfig, Synchronous};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
@@ -55,6 +56,8 @@ pub(super) struct Opener {
     target: Target,
     busy_timeout: Duration,
     synchronous: Synchronous,
+    /// After which Postgres ends what this node does not go on with, in milliseconds.
+    gives_up_ms: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -74,12 +77,29 @@ impl Opener {
             return Err(StoreSetupError::Scheme);
         };
         let busy_timeout = Duration::from_millis(config.busy_timeout_ms);
-        Ok(Self { target, busy_timeout, synchronous: config.synchronous })
+        Ok(Self { target, busy_timeout, synchronous: config.synchronous, gives_up_ms: None })
+    }
+
+    /// Gives up what takes longer than this: a node of several must neither hold up the others nor
+    /// wait for a database that is cut off.
+    pub(super) fn giving_up(mut self, gives_up_ms: u64) -> Self {
+        if let Target::Postgres(url) = &mut self.target {
+            *url = with_parameter(url, "tcp_user_timeout", gives_up_ms);
+        }
+        self.gives_up_ms = Some(gives_up_ms);
+        self
     }
 
     pub(super) fn open(&self) -> ConnectionResult<StoreConnection> {
         match &self.target {
-            Target::Postgres(url) => Ok(StoreConnection::Postgres(PgConnection::establish(url)?)),
+            Target::Postgres(url) => {
+                let mut connection = PgConnection::establish(url)?;
+                if let Some(gives_up_ms) = self.gives_up_ms {
+                    slots::give_up_after(gives_up_ms, &mut connection)
+                        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+                }
+                Ok(StoreConnection::Postgres(connection))
+            }
             Target::Sqlite(path) => {
                 let mut connection = SqliteConnection::establish(path)?;
                 let synchronous = match self.synchronous {
@@ -106,11 +126,16 @@ impl Opener {
 
 /// A database that does not answer must not hold up the writer for minutes.
 fn with_connect_timeout(url: &str, timeout_ms: u64) -> String {
-    if url.contains("connect_timeout=") {
+    with_parameter(url, "connect_timeout", timeout_ms.div_ceil(1_000).max(2))
+}
+
+/// A URL with one more parameter, unless it has it.
+fn with_parameter(url: &str, name: &str, value: u64) -> String {
+    if url.contains(&format!("{name}=")) {
         return url.to_owned();
     }
     let separator = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{separator}connect_timeout={}", timeout_ms.div_ceil(1_000).max(2))
+    format!("{url}{separator}{name}={value}")
 }
 
 impl diesel::r2d2::ManageConnection for Opener {

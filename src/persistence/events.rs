@@ -13,19 +13,33 @@ use super::connection::{StoreConnection, on_backend};
 use super::messages::{AppendEvent, AppendOutcome, DuplicateKey, LogPage, StoredEvent};
 use super::rows::{EventRow, NewEventRow, SessionRow, marks, name, parse_name};
 use super::schema::{events, sessions, users};
-use crate::protocol::{Event, EventId, Seq, SessionId, Timestamp, UserId};
+use crate::protocol::{Epoch, Event, EventId, Seq, SessionId, Timestamp, UserId};
 
 /// Users whose last place is remembered; beyond, all are forgotten and read anew when needed.
 const LAST_SEQS_MAX: usize = 100_000;
 
-/// The last place of recently used logs.
+/// The last place of recently used logs, and the epochs of their slots, where there are any.
 #[derive(Default)]
-pub(super) struct LastSeqs(HashMap<UserId, Seq>);
+pub(super) struct LastSeqs(HashMap<UserId, Seq>, Option<Box<[Epoch; 256]>>);
 
 impl LastSeqs {
     /// Forgets everything a failed transaction may have moved.
     pub(super) fn forget_all(&mut self) {
         self.0.clear();
+    }
+
+    /// Forgets the logs of slots that were elsewhere since they were last held.
+    pub(super) fn compare(&mut self, held: &[Option<Epoch>; 256]) {
+        let epochs = self.1.get_or_insert_with(|| Box::new([Epoch(0); 256]));
+        let mut moved = [false; 256];
+        for ((known, held), moved) in epochs.iter_mut().zip(held).zip(&mut moved) {
+            *moved = held.is_some_and(|epoch| epoch != *known);
+            *known = held.unwrap_or(*known);
+        }
+        if moved.contains(&true) {
+            let has_moved = |user: &UserId| moved.get(usize::from(user.slot().0)) == Some(&true);
+            self.0.retain(|user, _| !has_moved(user));
+        }
     }
 
     fn fill<'a>(

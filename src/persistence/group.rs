@@ -8,13 +8,15 @@ use diesel::QueryResult;
 
 use super::connection::{StoreConnection, in_transaction};
 use super::events::{self, LastSeqs};
+use super::fence::Fence;
 use super::messages::{
     Append, AppendEvent, AppendOutcome, BroadcastOutcome, BroadcastProgress, Claim, ClaimSession,
-    DeleteDeadLetter, DeleteSessions, FailDeadLetter, SaveDeadLetters, SaveFloors, SaveSessions,
-    SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, WriteNote,
+    DeleteDeadLetter, DeleteSessions, FailDeadLetter, Floor, SaveDeadLetters, SaveFloors,
+    SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, WriteNote,
 };
 use super::{broadcasts, dead_letters, notes, sessions};
 use crate::notes::{NoteChange, NoteError, Shared};
+use crate::protocol::{NodeNumber, UserId};
 
 /// One write that was asked for.
 #[derive(Debug)]
@@ -36,6 +38,32 @@ pub(super) enum Write {
 }
 
 impl Write {
+    /// Shows `see` every user whose slot it is about.
+    pub(super) fn users(&self, mut see: impl FnMut(&UserId)) {
+        match self {
+            Write::Append(append) => append.events.iter().for_each(|event| see(&event.user)),
+            Write::SaveSessions(SaveSessions(saved)) => {
+                saved.iter().for_each(|(user, ..)| see(user));
+            }
+            Write::SaveFloors(SaveFloors(floors)) => {
+                floors.iter().for_each(|floor| see(&floor.user));
+            }
+            Write::DeleteSessions(DeleteSessions(names)) => {
+                names.iter().for_each(|(user, ..)| see(user));
+            }
+            Write::Claim(claim) => see(&claim.user),
+            Write::StartBroadcast(_)
+            | Write::BroadcastProgress(_)
+            | Write::Note(_)
+            | Write::ShareNote(_)
+            | Write::UnshareNote(_)
+            | Write::SettleNotes(_)
+            | Write::SaveDeadLetters(_)
+            | Write::FailDeadLetter(_)
+            | Write::DeleteDeadLetter(_) => {}
+        }
+    }
+
     /// How many events it appends; a change of a note keeps one.
     pub(super) fn events(&self) -> usize {
         match self {
@@ -60,8 +88,8 @@ impl Write {
 /// What became of a group, kind by kind, each in the order asked.
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
-    pub(super) appends: VecDeque<AppendOutcome>,
-    pub(super) claims: VecDeque<Claim>,
+    pub(super) appends: VecDeque<Result<AppendOutcome, StoreError>>,
+    pub(super) claims: VecDeque<Result<Claim, StoreError>>,
     pub(super) broadcasts: VecDeque<BroadcastOutcome>,
     pub(super) notes: VecDeque<Result<NoteChange, NoteError>>,
     pub(super) shares: VecDeque<Result<Shared, NoteError>>,
@@ -73,12 +101,16 @@ pub(super) struct Outcomes {
 pub(super) fn commit(
     writes: &[Write],
     last: &mut LastSeqs,
+    here: Option<NodeNumber>,
     connection: &mut StoreConnection,
 ) -> Result<Outcomes, StoreError> {
     if writes.is_empty() {
         return Ok(Outcomes::default());
     }
-    let done = in_transaction(connection, |connection| write_all(writes, last, connection));
+    let done = in_transaction(connection, |connection| {
+        let fence = Fence::raise(here, writes, last, connection)?;
+        write_all(writes, last, &fence, connection)
+    });
     if done.is_err() {
         last.forget_all();
     }
@@ -88,6 +120,7 @@ pub(super) fn commit(
 fn write_all(
     writes: &[Write],
     last: &mut LastSeqs,
+    fence: &Fence,
     connection: &mut StoreConnection,
 ) -> QueryResult<Outcomes> {
     let mut outcomes = Outcomes::default();
@@ -98,26 +131,33 @@ fn write_all(
             batch.extend(&append.events);
             continue;
         }
-        outcomes.appends.extend(events::append(&batch, last, connection)?);
-        batch.clear();
+        append(&mut batch, &mut outcomes, last, fence, connection)?;
         match write {
             Write::Append(_) => {}
             Write::SaveSessions(SaveSessions(records)) => {
-                for (user, record) in records {
-                    sessions::save(user, record, connection)?;
+                for (user, record, epoch) in records {
+                    if fence.lets(user, *epoch) {
+                        sessions::save(user, record, connection)?;
+                    }
                 }
             }
             Write::SaveFloors(SaveFloors(floors)) => {
-                let floors: Vec<_> = floors.iter().collect();
+                let may = |floor: &&Floor| fence.lets(&floor.user, floor.epoch);
+                let floors: Vec<_> = floors.iter().filter(may).collect();
                 sessions::raise_floors(&floors, connection)?;
             }
             Write::DeleteSessions(DeleteSessions(names)) => {
-                for session in names {
-                    sessions::delete(session, connection)?;
+                for (user, session, epoch) in names {
+                    if fence.lets(user, *epoch) {
+                        sessions::delete(session, connection)?;
+                    }
                 }
             }
             Write::Claim(claim) => {
-                let claimed = sessions::claim(&claim.user, &claim.record, connection)?;
+                let claimed = match fence.check(&claim.user, claim.epoch) {
+                    Ok(()) => Ok(sessions::claim(&claim.user, &claim.record, connection)?),
+                    Err(error) => Err(error),
+                };
                 outcomes.claims.push_back(claimed);
             }
             Write::StartBroadcast(start) => {
@@ -147,6 +187,29 @@ fn write_all(
             }
         }
     }
-    outcomes.appends.extend(events::append(&batch, last, connection)?);
+    append(&mut batch, &mut outcomes, last, fence, connection)?;
     Ok(outcomes)
+}
+
+/// Appends a batch, and empties it; what the fence keeps out is told so.
+fn append(
+    batch: &mut Vec<&AppendEvent>,
+    outcomes: &mut Outcomes,
+    last: &mut LastSeqs,
+    fence: &Fence,
+    connection: &mut StoreConnection,
+) -> QueryResult<()> {
+    let may = |event: &&AppendEvent| fence.lets(&event.user, event.epoch);
+    if batch.iter().all(may) {
+        outcomes.appends.extend(events::append(batch, last, connection)?.into_iter().map(Ok));
+        batch.clear();
+        return Ok(());
+    }
+    let let_in: Vec<_> = batch.iter().copied().filter(may).collect();
+    let mut appended = events::append(&let_in, last, connection)?.into_iter();
+    for event in batch.drain(..) {
+        let outcome = if may(&event) { appended.next() } else { None };
+        outcomes.appends.push_back(outcome.ok_or(StoreError::Moved));
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 
 use crate::protocol::{
-    Event, EventContent, EventId, Seq, SessionId, SessionRecord, Timestamp, UserId,
+    Epoch, Event, EventContent, EventId, Seq, SessionId, SessionRecord, Timestamp, UserId,
 };
 
 pub use self::broadcast::{
@@ -41,6 +41,9 @@ pub enum StoreError {
     /// The hub is stopping.
     #[error("the store is closed")]
     Closed,
+    /// The slot is another node's: this one may not write to it.
+    #[error("the slot is another node's")]
+    Moved,
 }
 
 /// How a publish is recognised when it comes again.
@@ -83,6 +86,8 @@ pub struct AppendEvent {
     pub offline: u32,
     /// Sessions to be marked `need_full_sync` in the same transaction, if the event is stored.
     pub need_full_sync: Vec<SessionId>,
+    /// At which epoch of the user's slot this was decided.
+    pub epoch: Epoch,
 }
 
 /// Appends events to their users' logs. Events of one user get rising places in the order sent.
@@ -126,17 +131,21 @@ pub enum AppendOutcome {
 /// first in the next transaction, so that nothing that follows from it is written before it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct SaveSessions(pub Vec<(UserId, SessionRecord)>);
+pub struct SaveSessions(pub Vec<(UserId, SessionRecord, Epoch)>);
 
 /// One session's floor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Floor {
+    /// Whose session it is.
+    pub user: UserId,
     /// Whose.
     pub session: SessionId,
     /// Everything at or below is settled.
     pub floor: Seq,
     /// When it last acked.
     pub acked_at: Timestamp,
+    /// As in [`AppendEvent`].
+    pub epoch: Epoch,
 }
 
 /// Moves floors up, in one statement per group. Not answered.
@@ -147,7 +156,7 @@ pub struct SaveFloors(pub Vec<Floor>);
 /// Forgets sessions. Not answered.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct DeleteSessions(pub Vec<SessionId>);
+pub struct DeleteSessions(pub Vec<(UserId, SessionId, Epoch)>);
 
 /// Creates a session under a name the client chose, unless anyone has it already.
 #[derive(Debug, Message)]
@@ -159,6 +168,8 @@ pub struct ClaimSession {
     pub user: UserId,
     /// What to create.
     pub record: SessionRecord,
+    /// As in [`AppendEvent`].
+    pub epoch: Epoch,
     /// Who gets the answer.
     pub reply: Recipient<SessionClaimed>,
 }

@@ -7,6 +7,7 @@ mod broadcasts;
 mod connection;
 mod dead_letters;
 mod events;
+mod fence;
 mod group;
 pub mod messages;
 mod notes;
@@ -14,10 +15,12 @@ mod readers;
 mod rows;
 mod schema;
 mod sessions;
+mod slots;
 mod stored_notes;
 
-pub use self::actor::{Persistence, PersistenceHandle};
+pub use self::actor::{Persistence, PersistenceHandle, Sharing};
 pub use self::connection::{StoreSetupError, migrate, migrate_down};
+pub use self::slots::{Beat, Reading, SlotStore};
 pub use self::stored_notes::StoredNotes;
 
 #[cfg(test)]

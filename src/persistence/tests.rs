@@ -18,8 +18,8 @@ use super::*;
 use crate::config::{DatabaseConfig, RetentionConfig};
 use crate::metrics::Metrics;
 use crate::protocol::{
-    EventContent, EventId, NewEvent, OfflinePolicy, Seq, SessionId, SessionRecord, Timestamp,
-    UserId,
+    Epoch, EventContent, EventId, NewEvent, OfflinePolicy, Seq, SessionId, SessionRecord,
+    Timestamp, UserId,
 };
 
 /// Hands every answer on to the test.
@@ -103,7 +103,8 @@ async fn fixtures_with(retention: &RetentionConfig, dead_letters_max: u64) -> Ve
     let start = |(config, folder, postgres): (DatabaseConfig, _, _)| {
         let metrics = Metrics::new();
         let handle =
-            Persistence::start(&config, retention, dead_letters_max, metrics.clone()).unwrap();
+            Persistence::start(&config, retention, dead_letters_max, None, metrics.clone())
+                .unwrap();
         let (sender, answers) = mpsc::unbounded_channel();
         let reply = Probe(sender).start().recipient();
         Fixture { config, handle, metrics, reply, answers, next_ticket: 0, folder, postgres }
@@ -134,6 +135,7 @@ fn fresh(kind: &str, name: &str) -> AppendEvent {
         live: 1,
         offline: 2,
         need_full_sync: Vec::new(),
+        epoch: Epoch(0),
     }
 }
 
@@ -265,7 +267,7 @@ async fn sessions_of_a_failed_group_are_written_with_the_next() {
             CREATE TRIGGER poison BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION poison()";
         fixture.execute(poison, poison_pg);
         let port = fixture.handle.port().clone();
-        let save = SaveSessions(vec![(user("u"), record("s", 3))]);
+        let save = SaveSessions(vec![(user("u"), record("s", 3), Epoch(0))]);
         port.save_sessions.try_send(save).map_err(|error| error.to_string()).unwrap();
         fixture.ask(vec![fresh("a", "u")]);
         assert!(fixture.answers(1).await[0].is_err());
@@ -292,15 +294,20 @@ fn record(session: &str, floor: i64) -> SessionRecord {
 async fn floors_only_rise_marks_are_written_and_names_are_not_taken_over() {
     for mut fixture in fixtures().await {
         let port = fixture.handle.port().clone();
-        let save = SaveSessions(vec![(user("alice"), record("s", 5))]);
+        let save = SaveSessions(vec![(user("alice"), record("s", 5), Epoch(0))]);
         port.save_sessions.send(save).await.unwrap();
         let session = SessionId::new("s").unwrap();
         for floor in [7, 6] {
-            let floor =
-                Floor { session: session.clone(), floor: Seq(floor), acked_at: Timestamp(9) };
+            let floor = Floor {
+                user: user("alice"),
+                session: session.clone(),
+                floor: Seq(floor),
+                acked_at: Timestamp(9),
+                epoch: Epoch(0),
+            };
             port.save_floors.send(SaveFloors(vec![floor])).await.unwrap();
         }
-        let stolen = SaveSessions(vec![(user("mallory"), record("s", 0))]);
+        let stolen = SaveSessions(vec![(user("mallory"), record("s", 0), Epoch(0))]);
         port.save_sessions.send(stolen).await.unwrap();
         let marking = AppendEvent { need_full_sync: vec![session.clone()], ..fresh("a", "alice") };
         fixture.append(marking).await.unwrap();
@@ -317,7 +324,8 @@ async fn floors_only_rise_marks_are_written_and_names_are_not_taken_over() {
 async fn a_broadcast_goes_on_where_it_stopped() {
     for fixture in fixtures().await {
         let port = fixture.handle.port().clone();
-        let sessions = (0..5).map(|n| (user(&format!("u{n}")), record(&format!("s{n}"), 0)));
+        let sessions =
+            (0..5).map(|n| (user(&format!("u{n}")), record(&format!("s{n}"), 0), Epoch(0)));
         port.save_sessions.send(SaveSessions(sessions.collect())).await.unwrap();
         let id = EventId(Uuid::now_v7());
         let (reply, started) = oneshot::channel();

@@ -71,6 +71,16 @@ impl Accounts {
         Self { session: session.map(Arc::from), ..self }
     }
 
+    /// Whether there is an account for what names none.
+    pub(crate) fn has_default(&self) -> bool {
+        self.default.is_some()
+    }
+
+    /// The session they are of, if they are of one.
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
     /// Whether they are of this session.
     pub fn is_of(&self, session: &str) -> bool {
         self.session.as_deref() == Some(session)

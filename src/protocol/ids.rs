@@ -109,14 +109,16 @@ impl SessionId {
 }
 
 impl UserId {
-    /// The slot this user belongs to, for ever: FNV-1a (64 bit) of the UTF-8 bytes, its upper
-    /// half folded onto its lower, modulo 256.
+    /// The slot this user belongs to, for ever.
     pub fn slot(&self) -> Slot {
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-        for byte in self.0.bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        Slot(((hash ^ (hash >> 32)) & 0xff) as u8)
+        Slot::of(&self.0)
+    }
+}
+
+impl NoteId {
+    /// The slot whose node the changes of this note take turns on.
+    pub fn slot(&self) -> Slot {
+        Slot::of(&self.0)
     }
 }
 
@@ -125,12 +127,45 @@ impl UserId {
 pub struct Slot(pub u8);
 
 impl Slot {
+    /// The slot of a name, for ever: FNV-1a (64 bit) of its UTF-8 bytes, the upper half folded
+    /// onto the lower, modulo 256.
+    pub fn of(name: &str) -> Self {
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        for byte in name.bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Slot(((hash ^ (hash >> 32)) & 0xff) as u8)
+    }
+
     /// Which of `groups` equal groups of slots this one is in: 0 to `groups - 1`. The groups
     /// of a process are its ReliableDelivery actors.
     pub fn group(self, groups: usize) -> usize {
         usize::from(self.0) % groups.max(1)
     }
 }
+
+/// How often a slot changed hands: whoever owned it before cannot write any more. Zero where there
+/// is one node only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub i64);
+
+/// One life of one node of a cluster; zero where there is one node only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeNumber(pub u32);
+
+impl NodeNumber {
+    /// The largest.
+    pub const MAX: u32 = (1 << (32 - WORKER_BITS)) - 1;
+
+    /// What the workers of this node are called, each in its place.
+    pub fn worker(self, index: u32) -> u32 {
+        (self.0 << WORKER_BITS) | (index & WORKER_MASK)
+    }
+}
+
+/// The lower bits of a worker's name are its place in its node.
+const WORKER_BITS: u32 = 12;
+const WORKER_MASK: u32 = (1 << WORKER_BITS) - 1;
 
 /// The name of one published fact; the same on every redelivery.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -149,8 +184,8 @@ impl fmt::Display for EventId {
     }
 }
 
-/// One live socket (or polling transport) of this process. Never used twice: `generation`
-/// tells two tenants of one place apart.
+/// One live socket (or polling transport). Never used twice: `generation` tells two tenants of one
+/// place apart, and the worker's name two lives of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
     /// The worker whose SessionRegistry holds it.
@@ -161,9 +196,31 @@ pub struct ConnectionId {
     pub generation: u32,
 }
 
+impl ConnectionId {
+    /// Before any other.
+    pub const FIRST: Self = Self { worker: 0, place: 0, generation: 0 };
+
+    /// After any other.
+    pub const LAST: Self = Self { worker: u32::MAX, place: u32::MAX, generation: u32::MAX };
+
+    /// The node it is on.
+    pub fn node(self) -> NodeNumber {
+        NodeNumber(self.worker >> WORKER_BITS)
+    }
+
+    /// Whose registry gets what is for it, as seen on node `here`: that of its worker, or that of
+    /// its node as a whole when it is another.
+    pub fn registry(self, here: NodeNumber) -> u32 {
+        if self.node() == here { self.worker } else { self.worker | WORKER_MASK }
+    }
+}
+
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.worker, self.place, self.generation)
+        if self.node() != NodeNumber(0) {
+            write!(f, "{}/", self.node().0)?;
+        }
+        write!(f, "{}.{}.{}", self.worker & WORKER_MASK, self.place, self.generation)
     }
 }
 

@@ -25,7 +25,9 @@ pub use self::event::{
     Action, DEFAULT_ACCOUNT, Event, EventContent, EventError, NewEvent, is_account,
 };
 pub use self::hub_event::{HubEvent, HubEventKind, HubEventKinds};
-pub use self::ids::{ConnectionId, EventId, IdError, NoteId, SessionId, Slot, UserId};
+pub use self::ids::{
+    ConnectionId, Epoch, EventId, IdError, NodeNumber, NoteId, SessionId, Slot, UserId,
+};
 pub use self::note::{NoteCommand, NotePush, NoteRefusal, Present};
 pub use self::position::{Seq, Timestamp};
 pub use self::push::{AuthRefusal, Push};

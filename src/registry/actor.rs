@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::checks::Check;
 use super::connection::{Connection, Write};
-use super::messages::{Drain, Order, Orders, RoomFrame, SendKind};
+use super::messages::{AttachAgain, Drain, Order, Orders, RoomFrame, SendKind};
 use super::worker::Worker;
 use crate::clock;
 use crate::delivery::messages::Unreachable;
@@ -124,6 +124,7 @@ impl SessionRegistry {
                 | Order::Say { .. }
                 | Order::Room { .. }
                 | Order::LeaveRoom { .. }
+                | Order::Resumed { .. }
                 | Order::Close { .. } => None,
             })
             .flatten()
@@ -256,6 +257,8 @@ impl Handler<Orders> for SessionRegistry {
                         self.say(connection.id, &Push::Note(NotePush::Left(note)));
                     }
                 }
+                // Nothing is lost on the way between actors of one node.
+                Order::Resumed { .. } => {}
                 Order::Close { connection, code } => {
                     if let Some(connection) = self.worker.connection(connection) {
                         self.worker.close(&connection, code);
@@ -266,6 +269,14 @@ impl Handler<Orders> for SessionRegistry {
         for connection in held.into_iter().flatten() {
             connection.outbox.flush();
         }
+    }
+}
+
+impl Handler<AttachAgain> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, AttachAgain { slots, reply }: AttachAgain, _ctx: &mut Self::Context) {
+        actix::spawn(self.worker.clone().attach_all_again(slots, reply));
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::dialect::EventFrames;
-use crate::protocol::{CloseCode, ConnectionId, NoteId, Push, UserId};
+use crate::protocol::{CloseCode, ConnectionId, NoteId, Push, Slot, UserId};
 
 /// Things to do with connections of one worker, in order.
 #[derive(Debug, Message)]
@@ -54,6 +54,11 @@ pub enum Order {
         /// Which room.
         note: NoteId,
     },
+    /// Says that a connection is attached again: what follows for it is in order.
+    Resumed {
+        /// Which.
+        connection: ConnectionId,
+    },
     /// Ends one connection.
     Close {
         /// Which.
@@ -79,6 +84,17 @@ pub enum RoomFrame {
     Presence,
     /// Something of the moment: dropped rather than queued behind what waits for its reader.
     Signal,
+}
+
+/// Attaches the connections of these slots again: their home is another, or something from it was
+/// lost.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AttachAgain {
+    /// Which slots.
+    pub slots: Vec<Slot>,
+    /// Answered when it is done.
+    pub reply: oneshot::Sender<()>,
 }
 
 /// Tells every connection to come back, spread evenly over `window`, closes each with 1012, and

@@ -2,8 +2,10 @@
 
 mod acks;
 mod actor;
+mod again;
 mod checks;
 mod connection;
+mod directory;
 mod drains;
 pub mod messages;
 pub mod presence;
@@ -12,6 +14,7 @@ pub mod sessions;
 mod worker;
 
 pub use self::connection::{Connection, SocketHandle, Wire};
+pub use self::directory::Directory;
 pub use self::drains::Drains;
-pub use self::rooms::{Doorway, Rooms};
+pub use self::rooms::{Doorway, Rooms, RoomsElsewhere};
 pub use self::worker::{Worker, WorkerParts};

@@ -10,8 +10,10 @@ use actix::{Actor, Recipient};
 
 use super::acks::AckBatches;
 use super::actor::SessionRegistry;
+use super::again::Tenancies;
 use super::checks::{Check, Checks};
 use super::connection::{Connection, SocketHandle};
+use super::directory::{Directory, Registry};
 use super::messages::{Drain, Orders};
 use super::rooms::Rooms;
 use super::sessions::Places;
@@ -45,6 +47,8 @@ pub struct WorkerParts {
     pub notebook: Notebook,
     /// Who follows which note.
     pub rooms: Rooms,
+    /// Every registry of this process.
+    pub directory: Directory,
     /// The addresses whose tokens fail.
     pub failures: Arc<Failures>,
     /// Who may come in, and how often.
@@ -85,6 +89,8 @@ struct Inner {
     /// Detaches that did not fit into a mailbox, to be tried again.
     detaches: RefCell<Vec<Detach>>,
     orders: RefCell<Option<Recipient<Orders>>>,
+    /// In a cluster, what each connection was attached as.
+    tenancies: RefCell<Tenancies>,
     /// Commands that a handler is at, whether their connections are still there or not.
     commands: Cell<usize>,
     is_draining: Cell<bool>,
@@ -101,12 +107,15 @@ impl Worker {
             acks,
             detaches: RefCell::default(),
             orders: RefCell::default(),
+            tenancies: RefCell::default(),
             commands: Cell::default(),
             is_draining: Cell::new(false),
         }));
         let addr = SessionRegistry::new(worker.clone()).start();
-        worker.0.parts.rooms.add_registry(index, addr.clone().recipient());
-        *worker.0.orders.borrow_mut() = Some(addr.clone().recipient());
+        let orders: Recipient<Orders> = addr.clone().recipient();
+        let registry = Registry { orders: orders.clone(), again: addr.clone().recipient() };
+        worker.0.parts.directory.add(index, registry);
+        *worker.0.orders.borrow_mut() = Some(orders);
         (worker, addr.recipient())
     }
 
@@ -242,6 +251,7 @@ impl Worker {
     /// Says that a connection is gone, after the last of its acks; kept and tried again if
     /// either does not fit.
     pub fn detach(&self, detach: Detach) {
+        self.tenancies().remove(&detach.user, detach.connection);
         if !self.0.acks.pass_on(&detach.user) {
             self.0.detaches.borrow_mut().push(detach);
             return;
@@ -250,6 +260,10 @@ impl Worker {
         if let Err(actix::prelude::SendError::Full(detach)) = port.detach.try_send(detach) {
             self.0.detaches.borrow_mut().push(detach);
         }
+    }
+
+    pub(super) fn tenancies(&self) -> std::cell::RefMut<'_, Tenancies> {
+        self.0.tenancies.borrow_mut()
     }
 
     pub(super) fn detach_again(&self) {

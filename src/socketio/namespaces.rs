@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::handle::random_sid;
@@ -13,7 +12,7 @@ use super::state::Layer;
 use crate::auth::Identity;
 use crate::clock;
 use crate::config::Reject;
-use crate::delivery::messages::{Attach, AttachKind, Attached, Detach, SyncComplete};
+use crate::delivery::messages::{AttachKind, Attached, Detach, SyncComplete};
 use crate::dialect::socketio::Marking;
 use crate::dialect::socketio::events::SERVER_VERSION;
 use crate::dialect::socketio::packet::{
@@ -25,7 +24,7 @@ use crate::host::bounded;
 use crate::protocol::{
     ClientError, OfflinePolicy, Push, ReplyTo, SessionId, SessionRequest, UserId,
 };
-use crate::ws::admission::{NotAdmitted, accounts, attach_to, ends_at, verify};
+use crate::ws::admission::{NotAdmitted, accounts, ends_at, verify};
 
 /// How long the word that a connection is attached may take.
 const GREETING_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -277,13 +276,10 @@ impl Session {
         kind: AttachKind,
     ) -> Result<Option<SessionId>, Refused> {
         let unavailable = || Refused::Other(ClientError::Unavailable.message());
-        let registry = self.worker.orders().ok_or_else(unavailable)?;
         self.connection.dialect.set(dialect);
         self.connection.expect_auth_ok(ReplyTo::default());
-        let (reply, attached) = oneshot::channel();
-        let (user, connection) = (identity.user.clone(), self.connection.id);
-        let attach = Attach { user, connection, registry, dialect, kind, reply };
-        match attach_to(&self.worker, attach, attached).await {
+        let connection = self.connection.id;
+        match self.worker.attach(identity.user.clone(), connection, dialect, kind).await {
             Attached::Attached { session } => {
                 log::debug!("{connection} is {:?}, session {session:?}", identity.user);
                 *self.connection.user.borrow_mut() = Some(identity.user.clone());

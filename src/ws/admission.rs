@@ -2,19 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use crate::auth::{AuthError, Identity};
 use crate::clock;
 use crate::config::OnExpiry;
-use crate::delivery::messages::{Attach, Attached};
 use crate::dialect::DialectKind;
 use crate::host::{SAY_WAIT_MAX, bounded};
 use crate::protocol::{Accounts, AuthRefusal};
 use crate::registry::Worker;
-
-/// How long attaching may take before the client is told to try again.
-const ATTACH_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Why a token does not let in.
 pub(crate) enum NotAdmitted {
@@ -50,22 +44,6 @@ pub(crate) async fn verify(worker: &Worker, token: &str) -> Result<Identity, Not
             Err(NotAdmitted::Refused(AuthRefusal::Failed))
         }
         None => Err(NotAdmitted::Unavailable),
-    }
-}
-
-/// Attaches a connection; `attached` is the other end of `attach.reply`.
-pub(crate) async fn attach_to(
-    worker: &Worker,
-    attach: Attach,
-    attached: oneshot::Receiver<Attached>,
-) -> Attached {
-    let port = worker.parts().deliveries.of(&attach.user);
-    if port.attach.send(attach).await.is_err() {
-        return Attached::Unavailable;
-    }
-    match tokio::time::timeout(ATTACH_WAIT_MAX, attached).await {
-        Ok(Ok(attached)) => attached,
-        Ok(Err(_)) | Err(_) => Attached::Unavailable,
     }
 }
 

@@ -81,10 +81,16 @@ impl ReliableDelivery {
             Output::Say { connection, push } => {
                 self.order(connection, Order::Say { connection, push });
             }
+            Output::Resumed { connection } => {
+                self.order(connection, Order::Resumed { connection });
+            }
             Output::Close { connection, code } => {
                 self.order(connection, Order::Close { connection, code });
             }
-            Output::Append(event) => appends.push(event),
+            Output::Append(mut event) => {
+                event.epoch = self.slots.epoch_of(&event.user);
+                appends.push(event);
+            }
             Output::Notice(event) => {
                 let Moment { now, wall } = moment();
                 self.notices.tell(Notice { event, at: wall }, now);
@@ -108,13 +114,14 @@ impl ReliableDelivery {
             // Writes keep the order in which they were decided.
             Output::SaveSession { user, record } => {
                 self.append(appends);
-                self.unsaved.insert(record.id.clone(), (user, record));
+                let epoch = self.slots.epoch_of(&user);
+                self.unsaved.insert(record.id.clone(), (user, record, epoch));
                 self.save_sessions();
             }
-            Output::DeleteSession(session) => {
+            Output::DeleteSession(user, session) => {
                 self.append(appends);
                 self.unsaved.remove(&session);
-                self.delete_session(session);
+                self.delete_session(user, session);
             }
             Output::Claim { ticket, user, record } => {
                 self.append(appends);
@@ -136,13 +143,15 @@ impl ReliableDelivery {
         kind: SendKind,
     ) {
         let frames = self.frames(event);
+        let here = self.slots.here();
         while let Some(first) = targets.first() {
-            let worker = first.worker;
+            let registry = first.registry(here);
             // Nearly always everyone is on one worker, or few are.
-            let here: Vec<_> = targets.extract_if(.., |target| target.worker == worker).collect();
-            if let Some(registry) = self.registries.get_mut(&worker) {
+            let theirs: Vec<_> =
+                targets.extract_if(.., |target| target.registry(here) == registry).collect();
+            if let Some(registry) = self.registries.get_mut(&registry) {
                 let (user, frames, room) = (user.clone(), frames.clone(), room.cloned());
-                registry.orders.push(Order::FanOut { user, frames, room, targets: here, kind });
+                registry.orders.push(Order::FanOut { user, frames, room, targets: theirs, kind });
             }
         }
     }
@@ -156,7 +165,7 @@ impl ReliableDelivery {
     }
 
     fn order(&mut self, connection: ConnectionId, order: Order) {
-        if let Some(registry) = self.registries.get_mut(&connection.worker) {
+        if let Some(registry) = self.registries.get_mut(&connection.registry(self.slots.here())) {
             registry.orders.push(order);
         }
     }
@@ -195,23 +204,26 @@ impl ReliableDelivery {
         if let Err(SendError::Full(SaveSessions(sessions))) =
             self.persistence.save_sessions.try_send(SaveSessions(sessions))
         {
-            let by_id =
-                sessions.into_iter().map(|(user, record)| (record.id.clone(), (user, record)));
+            let by_id = sessions.into_iter().map(|saved| (saved.1.id.clone(), saved));
             self.unsaved.extend(by_id);
         }
     }
 
-    fn delete_session(&mut self, session: SessionId) {
+    fn delete_session(&mut self, user: UserId, session: SessionId) {
+        let epoch = self.slots.epoch_of(&user);
         // A session that stays in the database although it was given up owes more than it needs
         // to, never less.
-        if self.persistence.delete_sessions.try_send(DeleteSessions(vec![session])).is_err() {
+        let delete = DeleteSessions(vec![(user, session, epoch)]);
+        if self.persistence.delete_sessions.try_send(delete).is_err() {
             log::warn!("a session was not deleted: the store has too much waiting");
         }
     }
 
     fn claim(&mut self, ticket: Ticket, user: UserId, record: SessionRecord) {
         let Some(myself) = &self.myself else { return };
-        let claim = ClaimSession { ticket, user, record, reply: myself.claimed.clone() };
+        let epoch = self.slots.epoch_of(&user);
+        let reply = myself.claimed.clone();
+        let claim = ClaimSession { ticket, user, record, epoch, reply };
         if let Err(SendError::Full(claim) | SendError::Closed(claim)) =
             self.persistence.claim_session.try_send(claim)
         {
@@ -232,7 +244,11 @@ impl ReliableDelivery {
     /// Hands changed floors, and sessions that did not fit before, to the store.
     pub(super) fn write_floors(&mut self) {
         self.save_sessions();
-        self.floors.extend(self.table.take_floors());
+        let slots = &self.slots;
+        self.floors.extend(self.table.take_floors().into_iter().map(|mut floor| {
+            floor.epoch = slots.epoch_of(&floor.user);
+            floor
+        }));
         // A floor must not be written before the mark beside it.
         if self.floors.is_empty() || !self.unsaved.is_empty() {
             return;

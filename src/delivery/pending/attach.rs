@@ -7,7 +7,8 @@ use crate::delivery::session::{Link, Session};
 use crate::delivery::user::{Tenant, User};
 use crate::persistence::messages::{Claim, StoreError, Ticket};
 use crate::protocol::{
-    CloseCode, ConnectionId, OfflinePolicy, Push, SessionId, SessionRecord, SessionRequest, UserId,
+    Accounts, CloseCode, ConnectionId, OfflinePolicy, Push, SessionId, SessionRecord,
+    SessionRequest, UserId,
 };
 
 /// A session's `seen_at` is written again when it is older than this, in milliseconds.
@@ -33,14 +34,21 @@ impl PendingTable {
         let connections_max = self.limits.connections_max;
         let Some(loaded) = self.loaded_mut(user) else { return };
         loaded.touched = Some(moment.now);
-        let frees = usize::from(replaces(loaded, &request.kind));
+        let frees = usize::from(loaded.would_lose_one_to(&request.kind));
         if loaded.connections.len() - frees >= connections_max {
             self.answer_attach(ticket, Attached::TooManyConnections);
             return;
         }
-        let AttachKind::Reliable { session, fresh, .. } = request.kind.clone() else {
-            self.attach_plain(ticket, user, request, moment);
-            return;
+        let (session, fresh) = match request.kind.clone() {
+            AttachKind::Reliable { session, fresh, .. } => (session, fresh),
+            AttachKind::Plain { greeting, accounts } => {
+                self.attach_plain(ticket, user, request, (Some(greeting), accounts), moment);
+                return;
+            }
+            AttachKind::Again { session, accounts } => {
+                self.attach_again(ticket, user, session, (request, accounts), moment);
+                return;
+            }
         };
         match session {
             SessionRequest::Plain | SessionRequest::New => {
@@ -63,7 +71,10 @@ impl PendingTable {
     pub fn claimed(&mut self, ticket: Ticket, result: Result<Claim, StoreError>, moment: Moment) {
         let Some((user, request)) = self.claims.remove(&ticket) else { return };
         let connections_max = self.limits.connections_max;
-        let Some(loaded) = self.loaded_mut(&user) else { return };
+        let Some(loaded) = self.loaded_mut(&user) else {
+            self.answer_attach(ticket, Attached::Unavailable);
+            return;
+        };
         loaded.asked -= 1;
         let AttachKind::Reliable { session: SessionRequest::Named(name), fresh, .. } =
             request.kind.clone()
@@ -72,10 +83,10 @@ impl PendingTable {
         };
         let is_known = loaded.sessions.contains_key(&name);
         // Others may have attached while the name was being claimed.
-        let frees = usize::from(replaces(loaded, &request.kind));
+        let frees = usize::from(loaded.would_lose_one_to(&request.kind));
         if result.is_ok() && loaded.connections.len() - frees >= connections_max {
             if matches!(result, Ok(Claim::Created)) && !is_known {
-                self.outputs.push(Output::DeleteSession(name));
+                self.outputs.push(Output::DeleteSession(user, name));
             }
             self.answer_attach(ticket, Attached::TooManyConnections);
             return;
@@ -141,7 +152,7 @@ impl PendingTable {
             self.outputs.push(Output::Close { connection: link.connection, code });
             self.notice_closed(user, Some(session), Some(code));
         }
-        self.outputs.push(Output::DeleteSession(session.clone()));
+        self.outputs.push(Output::DeleteSession(user.clone(), session.clone()));
         for waiter in complete {
             self.finish(waiter);
         }
@@ -223,6 +234,7 @@ impl PendingTable {
             }
             (Some(Tenant::Plain { .. }), AttachKind::Reliable { .. })
             | (Some(Tenant::Reliable(_)), AttachKind::Plain { .. })
+            | (Some(_), AttachKind::Again { .. })
             | (None, _) => return false,
         };
         if let Some(record) = changed {
@@ -233,19 +245,22 @@ impl PendingTable {
         true
     }
 
-    fn attach_plain(
+    pub(super) fn attach_plain(
         &mut self,
         ticket: Ticket,
         user: &UserId,
         request: AttachRequest,
+        (greeting, accounts): (Option<Push>, Accounts),
         moment: Moment,
     ) {
-        let AttachRequest { connection, dialect, kind } = request;
-        let AttachKind::Plain { greeting, accounts } = kind else { return };
+        let AttachRequest { connection, dialect, .. } = request;
         let Some(loaded) = self.loaded_mut(user) else { return };
         let tenant = Tenant::Plain { dialect, since: moment.wall, accounts };
         loaded.connections.insert(connection, tenant);
-        self.outputs.push(Output::Say { connection, push: greeting });
+        self.outputs.push(match greeting {
+            Some(push) => Output::Say { connection, push },
+            None => Output::Resumed { connection },
+        });
         self.answer_attach(ticket, Attached::Attached { session: None });
         self.notice_opened(user, None, dialect);
     }
@@ -344,19 +359,8 @@ impl PendingTable {
         self.schedule(user, session);
     }
 
-    fn answer_attach(&mut self, ticket: Ticket, attached: Attached) {
+    pub(super) fn answer_attach(&mut self, ticket: Ticket, attached: Attached) {
         self.outputs.push(Output::Answer(ticket, Answer::Attached(attached)));
-    }
-}
-
-/// Whether attaching ends another connection of the same session.
-fn replaces(user: &User, kind: &AttachKind) -> bool {
-    match kind {
-        AttachKind::Plain { .. } => false,
-        AttachKind::Reliable { session: SessionRequest::Named(name), .. } => {
-            user.sessions.get(name).is_some_and(|session| session.link.is_some())
-        }
-        AttachKind::Reliable { .. } => false,
     }
 }
 
@@ -368,7 +372,7 @@ fn fresh_record(
     moment: Moment,
 ) -> SessionRecord {
     let (policy, accounts) = match &request.kind {
-        AttachKind::Plain { .. } => (OfflinePolicy::FullSync, None),
+        AttachKind::Plain { .. } | AttachKind::Again { .. } => (OfflinePolicy::FullSync, None),
         AttachKind::Reliable { offline, offline_default, accounts, .. } => {
             (offline.unwrap_or(*offline_default), accounts.listed().cloned())
         }

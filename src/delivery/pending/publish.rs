@@ -11,8 +11,8 @@ use crate::delivery::session::Session;
 use crate::delivery::user::{Tenant, User, Waiter};
 use crate::persistence::messages::{AppendEvent, AppendOutcome, StoreError, Ticket};
 use crate::protocol::{
-    Audience, CloseCode, ConnectionId, Event, EventContent, NoteId, OfflinePolicy, Seq, SessionId,
-    UserId,
+    Audience, CloseCode, ConnectionId, Epoch, Event, EventContent, NoteId, OfflinePolicy, Seq,
+    SessionId, UserId,
 };
 use crate::registry::messages::SendKind;
 
@@ -61,6 +61,7 @@ impl PendingTable {
             live,
             offline,
             need_full_sync: need_full_sync.clone(),
+            epoch: Epoch::default(),
         }));
         let append = PendingAppend {
             user,
@@ -116,6 +117,7 @@ impl PendingTable {
             }
             Ok(AppendOutcome::Conflict) => Err(PublishError::Conflict),
             Err(StoreError::Overloaded) => Err(PublishError::Overloaded),
+            Err(StoreError::Moved) => Err(PublishError::Moved),
             Err(error) => {
                 log::warn!("an event for {:?} was not stored: {error}", append.user);
                 Err(PublishError::Unavailable)
@@ -283,7 +285,11 @@ impl PendingTable {
         };
         let mut remaining = HashSet::new();
         let mut outcome = WaitOutcome::default();
-        let Some(Entry::Loaded(loaded)) = self.users.get_mut(&append.user) else { return };
+        let Some(Entry::Loaded(loaded)) = self.users.get_mut(&append.user) else {
+            // Its slot was dropped meanwhile; the event is durable all the same.
+            self.outputs.push(Output::Answer(ticket, Answer::Published(Ok(receipt))));
+            return;
+        };
         for session in loaded.sessions.values() {
             if session.link.is_none() || !session.is_for(&append.content) {
                 continue;

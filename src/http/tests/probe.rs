@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::delivery::messages::{
     Acks, Attach, DeliveryPort, DeliveryPorts, DeliveryTrace, Detach, FlushFloors, ListSessions,
-    LiveUsers, Publish, PublishError, Receipt, Revoke, Revoked, SessionStatus, Submission,
-    SyncComplete, TraceEvent, Unreachable,
+    LiveUsers, Publish, PublishError, Receipt, Revoke, Revoked, SessionStatus, SlotOrder,
+    Submission, SyncComplete, TraceEvent, Unreachable,
 };
 use crate::persistence::messages::*;
 use crate::protocol::{EventContent, Seq, SessionId, UserId};
@@ -101,7 +101,7 @@ macro_rules! never_asked {
     };
 }
 
-never_asked!(Attach, Detach, Unreachable, Acks, SyncComplete, FlushFloors);
+never_asked!(Attach, Detach, Unreachable, Acks, SyncComplete, FlushFloors, SlotOrder);
 never_asked!(Append, SaveSessions, SaveFloors, DeleteSessions, ClaimSession, LoadUser, ReadLog);
 never_asked!(NextBroadcast, BroadcastProgress, Flush, ObservePruning);
 never_asked!(WriteNote, ShareNote, UnshareNote, SettleNotes);
@@ -213,6 +213,7 @@ fn delivery_port(addr: &Addr<Probe>) -> DeliveryPort {
         trace: addr.clone().recipient(),
         live_users: addr.clone().recipient(),
         flush_floors: addr.clone().recipient(),
+        slots: addr.clone().recipient(),
     }
 }
 

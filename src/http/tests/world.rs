@@ -129,6 +129,7 @@ impl World {
                 Arc::new(OneNote),
                 publisher.clone(),
                 Rooms::default(),
+                None,
                 &config.notes,
             ),
             publisher,
@@ -141,6 +142,7 @@ impl World {
             drains: drains.clone(),
             metrics: Metrics::new(),
             webhooks,
+            cluster: None,
         });
         Self { probe, state, drains }
     }

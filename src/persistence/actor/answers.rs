@@ -35,14 +35,13 @@ pub(super) fn answer(
                     appended.len() - 1
                 });
                 let Some((_, _, results)) = appended.get_mut(place) else { continue };
-                results.extend(
-                    events
-                        .into_iter()
-                        .map(|event| (event.ticket, outcomes.appends.pop_front().ok_or_else(lost))),
-                );
+                results.extend(events.into_iter().map(|event| {
+                    let outcome = outcomes.appends.pop_front();
+                    (event.ticket, outcome.unwrap_or_else(|| Err(lost())))
+                }));
             }
             Write::Claim(ClaimSession { ticket, user, reply, .. }) => {
-                let result = outcomes.claims.pop_front().ok_or_else(lost);
+                let result = outcomes.claims.pop_front().unwrap_or_else(|| Err(lost()));
                 send(&reply, SessionClaimed { ticket, user, result });
             }
             Write::StartBroadcast(start) => {

@@ -17,7 +17,9 @@ impl From<StoreError> for NoteError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Overloaded => NoteError::Overloaded,
-            StoreError::Database(_) | StoreError::Closed => NoteError::Unavailable,
+            StoreError::Database(_) | StoreError::Closed | StoreError::Moved => {
+                NoteError::Unavailable
+            }
         }
     }
 }

@@ -21,7 +21,8 @@ impl Fixture {
     async fn start_again(&mut self) {
         self.handle.stop().await;
         let retention = RetentionConfig::default();
-        self.handle = Persistence::start(&self.config, &retention, 100, Metrics::new()).unwrap();
+        self.handle =
+            Persistence::start(&self.config, &retention, 100, None, Metrics::new()).unwrap();
         self.load("nobody").await;
     }
 
@@ -307,7 +308,7 @@ async fn old_tombstones_go_with_their_members_and_so_do_old_events() {
         fixture.handle.stop().await;
         let retention = RetentionConfig { prune_interval_ms: 10, ..RetentionConfig::default() };
         fixture.handle =
-            Persistence::start(&fixture.config, &retention, 100, Metrics::new()).unwrap();
+            Persistence::start(&fixture.config, &retention, 100, None, Metrics::new()).unwrap();
         let left = || {
             (fixture.count("notes"), fixture.count("note_members"), fixture.count("note_events"))
         };

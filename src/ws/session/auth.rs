@@ -5,18 +5,17 @@
 use std::time::Duration;
 
 use actix::{ActorFutureExt, Context, ContextFutureSpawner, WrapFuture};
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{Standing, WsSession};
 use crate::auth::{Identity, SessionKeys};
 use crate::clock;
-use crate::delivery::messages::{Attach, AttachKind, Attached};
+use crate::delivery::messages::{AttachKind, Attached};
 use crate::dialect::DialectKind;
 use crate::protocol::{
     AuthRefusal, AuthRequest, ClientError, CloseCode, Push, ReplyTo, SessionId, SessionRequest,
 };
-use crate::ws::admission::{NotAdmitted, accounts, attach_to, ends_at, verify};
+use crate::ws::admission::{NotAdmitted, accounts, ends_at, verify};
 
 /// What came of an `auth`.
 enum Outcome {
@@ -52,7 +51,6 @@ impl WsSession {
             request.token.clone_from(token);
         }
         self.name_session(&mut request);
-        let Some(orders) = self.worker.orders() else { return };
         let to = request.reply_to.clone();
         self.connection.expect_auth_ok(to.clone());
         let worker = self.worker.clone();
@@ -70,16 +68,8 @@ impl WsSession {
                 return Outcome::Refused(AuthRefusal::Failed);
             }
             let keys = Box::new(SessionKeys::new(&request.token, &identity.user, clock::wall()));
-            let (reply, attached) = oneshot::channel();
-            let attach = Attach {
-                user: identity.user.clone(),
-                connection,
-                registry: orders,
-                dialect,
-                kind: kind(request, &identity, dialect, &keys),
-                reply,
-            };
-            let attached = attach_to(&worker, attach, attached).await;
+            let kind = kind(request, &identity, dialect, &keys);
+            let attached = worker.attach(identity.user.clone(), connection, dialect, kind).await;
             Outcome::Answered(identity, keys, attached)
         }
         .into_actor(self)

@@ -182,7 +182,7 @@ async fn ask(notebook: &Notebook, says: &Says, by: Source, command: NoteCommand)
             Err(PublishError::Invalid(_) | PublishError::Conflict | PublishError::Forbidden) => {
                 Told::Error(ClientError::InvalidFormat)
             }
-            Err(PublishError::Overloaded | PublishError::Unavailable) => {
+            Err(PublishError::Overloaded | PublishError::Unavailable | PublishError::Moved) => {
                 Told::Error(ClientError::Unavailable)
             }
         },

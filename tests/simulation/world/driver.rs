@@ -61,6 +61,7 @@ impl World {
                 self.sent.remove(&connection);
                 self.to(connection, Frame::Close);
             }
+            Output::Resumed { .. } => {}
             Output::Notice(event) => self.hear(event),
             Output::Append(event) => self.store.waiting.push_back(Job::Append(event)),
             Output::Claim { ticket, user, record } => {
@@ -70,7 +71,7 @@ impl World {
                 self.note(|| format!("save {record:?}"));
                 self.store.waiting.push_back(Job::Save(user, record));
             }
-            Output::DeleteSession(session) => self.store.waiting.push_back(Job::Delete(session)),
+            Output::DeleteSession(_, session) => self.store.waiting.push_back(Job::Delete(session)),
             Output::LoadUser(user) => self.store.waiting.push_back(Job::Load(user)),
             Output::ReadLog { user, session, ticket, after, events_max, .. } => {
                 assert!((1..=WINDOW).contains(&events_max));

@@ -112,7 +112,7 @@ impl World {
             Output::SaveSession { user, record } => {
                 self.store.sessions.insert(record.id.clone(), (user, record));
             }
-            Output::DeleteSession(session) => {
+            Output::DeleteSession(_, session) => {
                 self.store.sessions.remove(&session);
             }
             Output::LoadUser(user) => {
@@ -131,6 +131,7 @@ impl World {
             Output::Notice(_) => {}
             Output::FanOut { .. }
             | Output::Say { .. }
+            | Output::Resumed { .. }
             | Output::Close { .. }
             | Output::Answer(..) => {
                 unreachable!("the store is not asked to do this")

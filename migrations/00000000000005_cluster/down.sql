@@ -1,0 +1,3 @@
+DROP TABLE node_numbers;
+DROP TABLE slots;
+DROP TABLE nodes;
