@@ -281,14 +281,18 @@ pub struct DeliveryTrace {
     pub session: Option<SessionId>,
     /// The event's place.
     pub seq: Option<Seq>,
+    /// When its publisher handed it in.
+    pub published_at: Timestamp,
+    /// When it was durable; none if that was before it was taken from the log.
+    pub durable_at: Option<Timestamp>,
     /// When it became owed.
     pub queued_at: Timestamp,
     /// When it was sent, each time.
     pub sent_at: Vec<Timestamp>,
     /// When it was acked.
     pub acked_at: Option<Timestamp>,
-    /// Why it was dropped, if it was.
-    pub dropped: Option<DropReason>,
+    /// When and why it was dropped, if it was.
+    pub dropped: Option<(Timestamp, DropReason)>,
 }
 
 /// Why a delivery was dropped. The session's next `auth_ok` says `need_full_sync`, except after

@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod broadcast;
 mod few;
+pub mod latency;
 pub mod messages;
 pub mod notices;
 pub mod output;

@@ -15,6 +15,7 @@ mod slots;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::latency::Latencies;
 use super::messages::{AttachKind, Attached, PublishError, Revoked, SessionStatus, Submission};
 use super::output::{Answer, Output};
 use super::retry::{DueQueue, RetryPolicy};
@@ -77,6 +78,7 @@ pub struct Counts {
     pub full_syncs_lost: u64,
     pub full_syncs_owed: u64,
     pub ack_times: Times,
+    pub acked_within: Latencies,
 }
 
 /// A request that waits for its user to be read.
@@ -127,6 +129,8 @@ pub struct PendingTable {
     dirty: HashSet<(UserId, SessionId)>,
     traces: Traces,
     counts: Counts,
+    /// About now, for what is only remembered.
+    wall: Timestamp,
     next_ticket: u64,
     outputs: Vec<Output>,
 }
@@ -145,6 +149,7 @@ impl PendingTable {
             dirty: HashSet::new(),
             traces: Traces::new(limits.traces_max),
             counts: Counts::default(),
+            wall: Timestamp::default(),
             next_ticket: 0,
             outputs: Vec::new(),
         }
@@ -209,6 +214,7 @@ impl PendingTable {
 
     /// Forgets a session and closes its connection.
     pub fn revoke(&mut self, ticket: Ticket, user: &UserId, session: SessionId, moment: Moment) {
+        self.wall = moment.wall;
         let waiting = Waiting::Revoke(ticket, session.clone());
         if self.user_or_wait(user, waiting, moment).is_none() {
             return;

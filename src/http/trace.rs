@@ -41,6 +41,12 @@ pub(super) struct TraceEntry {
     seq: Option<Seq>,
     /// Where it stands.
     state: TraceState,
+    /// When its publisher handed it in.
+    #[schema(value_type = i64)]
+    published: Timestamp,
+    /// When it was durable; null if that was before this process remembers.
+    #[schema(value_type = Option<i64>)]
+    durable: Option<Timestamp>,
     /// When it became owed.
     #[schema(value_type = i64)]
     queued: Timestamp,
@@ -55,6 +61,40 @@ pub(super) struct TraceEntry {
     /// Why it was dropped, if it was.
     #[schema(value_type = Option<String>)]
     dropped: Option<DropReason>,
+    /// All of that in order, as far as this process remembers.
+    timeline: Vec<Step>,
+}
+
+/// One thing that happened to a delivery.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Step {
+    /// When, in Unix milliseconds.
+    #[schema(value_type = i64)]
+    at: Timestamp,
+    /// What.
+    step: StepKind,
+    /// Why it was dropped.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<DropReason>,
+}
+
+/// What may happen to a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum StepKind {
+    /// Its event was handed in.
+    Published,
+    /// Its event was in the log.
+    Durable,
+    /// It was sent for the first time.
+    Sent,
+    /// It was sent again.
+    Retried,
+    /// The session acked it.
+    Acked,
+    /// It will not be delivered.
+    Dropped,
 }
 
 /// Where a delivery stands.
@@ -83,7 +123,11 @@ impl From<DeliveryTrace> for TraceEntry {
             (None, None, false) => TraceState::InFlight,
             (None, None, true) => TraceState::Owed,
         };
+        let timeline = timeline(&trace);
         Self {
+            timeline,
+            published: trace.published_at,
+            durable: trace.durable_at,
             user: trace.user,
             session_id: trace.session,
             seq: trace.seq,
@@ -92,7 +136,7 @@ impl From<DeliveryTrace> for TraceEntry {
             redeliveries: trace.sent_at.len().saturating_sub(1),
             sent: trace.sent_at,
             acked: trace.acked_at,
-            dropped: trace.dropped,
+            dropped: trace.dropped.map(|(_, reason)| reason),
         }
     }
 }
@@ -111,13 +155,37 @@ impl TraceEntry {
             session_id: Some(session.id.clone()),
             seq,
             state,
+            published: stored.event.content.published_at,
+            durable: None,
             queued: stored.event.content.published_at,
             sent: Vec::new(),
             redeliveries: 0,
             acked: None,
             dropped: None,
+            timeline: vec![Step::new(stored.event.content.published_at, StepKind::Published)],
         }
     }
+}
+
+impl Step {
+    fn new(at: Timestamp, step: StepKind) -> Self {
+        Self { at, step, reason: None }
+    }
+}
+
+/// Everything that is remembered of a delivery, in the order it happened.
+fn timeline(trace: &DeliveryTrace) -> Vec<Step> {
+    let mut steps = vec![Step::new(trace.published_at, StepKind::Published)];
+    steps.extend(trace.durable_at.map(|at| Step::new(at, StepKind::Durable)));
+    let kinds = std::iter::once(StepKind::Sent).chain(std::iter::repeat(StepKind::Retried));
+    steps.extend(trace.sent_at.iter().zip(kinds).map(|(&at, kind)| Step::new(at, kind)));
+    steps.extend(trace.acked_at.map(|at| Step::new(at, StepKind::Acked)));
+    steps.extend(trace.dropped.map(|(at, reason)| Step {
+        at,
+        step: StepKind::Dropped,
+        reason: Some(reason),
+    }));
+    steps
 }
 
 /// Tells what became of an event, per session.

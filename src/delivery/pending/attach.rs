@@ -23,6 +23,7 @@ impl PendingTable {
         request: AttachRequest,
         moment: Moment,
     ) {
+        self.wall = moment.wall;
         if !matches!(self.users.get(user), Some(Entry::Loaded(_))) {
             self.wait(user, Waiting::Attach(ticket, request));
             return;
@@ -113,6 +114,7 @@ impl PendingTable {
 
     /// Takes note that a connection is gone.
     pub fn detach(&mut self, user: &UserId, connection: ConnectionId, moment: Moment) {
+        self.wall = moment.wall;
         let Some(loaded) = self.loaded_mut(user) else { return };
         let Some(tenant) = loaded.connections.remove(&connection) else { return };
         loaded.touched = Some(moment.now);
@@ -145,7 +147,7 @@ impl PendingTable {
         let complete = loaded.desert_waiters(session);
         let Some(mut known) = loaded.sessions.remove(session) else { return false };
         for entry in known.window.abandon(loaded.last_seq) {
-            self.traces.dropped(entry.content.id, entry.trace, reason);
+            self.traces.dropped(entry.content.id, entry.trace, reason, self.wall);
         }
         if let Some(link) = known.link {
             loaded.connections.remove(&link.connection);
@@ -312,7 +314,12 @@ impl PendingTable {
         let need_full_sync = session.need_full_sync || is_behind || is_wider;
         if need_full_sync {
             for entry in session.window.abandon(last_seq) {
-                self.traces.dropped(entry.content.id, entry.trace, DropReason::ConnectionLost);
+                self.traces.dropped(
+                    entry.content.id,
+                    entry.trace,
+                    DropReason::ConnectionLost,
+                    self.wall,
+                );
             }
         }
         session.need_full_sync = need_full_sync && confirm_sync;

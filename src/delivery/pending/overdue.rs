@@ -9,6 +9,7 @@ use crate::registry::messages::SendKind;
 impl PendingTable {
     /// Decides the fate of everything whose time has come.
     pub fn tick(&mut self, moment: Moment) {
+        self.wall = moment.wall;
         // What comes up again while this goes on waits for the next tick.
         for _ in 0..self.due.len() {
             let Some(due) = self.due.pop_due(moment.now) else { return };
@@ -67,7 +68,12 @@ impl PendingTable {
             if is_expired || !session.is_for(&entry.content) {
                 session.window.settle(entry.seq);
                 if is_expired {
-                    self.traces.dropped(entry.content.id, entry.trace, DropReason::Expired);
+                    self.traces.dropped(
+                        entry.content.id,
+                        entry.trace,
+                        DropReason::Expired,
+                        self.wall,
+                    );
                 }
                 super::mark_dirty(&mut self.dirty, user, session);
                 continue;
@@ -97,7 +103,12 @@ impl PendingTable {
         self.counts.full_syncs_lost += 1;
         session.need_full_sync = true;
         for entry in session.window.abandon(last_seq) {
-            self.traces.dropped(entry.content.id, entry.trace, DropReason::ConnectionLost);
+            self.traces.dropped(
+                entry.content.id,
+                entry.trace,
+                DropReason::ConnectionLost,
+                self.wall,
+            );
         }
         let (user, record) = (user.clone(), session.record());
         self.outputs.push(Output::SaveSession { user, record });

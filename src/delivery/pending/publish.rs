@@ -8,6 +8,7 @@ use super::{Due, Entry, Moment, PendingTable, Waiting, mark_dirty};
 use crate::delivery::messages::{DropReason, PublishError, Receipt, Submission, WaitOutcome};
 use crate::delivery::output::{Answer, Output};
 use crate::delivery::session::Session;
+use crate::delivery::trace::Owed;
 use crate::delivery::user::{Tenant, User, Waiter};
 use crate::persistence::messages::{AppendEvent, AppendOutcome, StoreError, Ticket};
 use crate::protocol::{
@@ -82,6 +83,7 @@ impl PendingTable {
         result: Result<AppendOutcome, StoreError>,
         moment: Moment,
     ) {
+        self.wall = moment.wall;
         let Some(append) = self.appends.remove(&ticket) else { return };
         if let Some(loaded) = self.loaded_mut(&append.user) {
             loaded.asked -= 1;
@@ -207,14 +209,24 @@ impl PendingTable {
                 session.look_at = None;
                 self.counts.full_syncs_offline += 1;
                 for entry in session.window.abandon(seq) {
-                    self.traces.dropped(entry.content.id, entry.trace, DropReason::Offline);
+                    self.traces.dropped(
+                        entry.content.id,
+                        entry.trace,
+                        DropReason::Offline,
+                        self.wall,
+                    );
                 }
             }
             match fate(session, &append.content, seq, &self.limits) {
                 Fate::Send => {
-                    let id = append.content.id;
-                    let trace = self.traces.queued(id, user, &session.id, seq, moment.wall);
-                    self.traces.sent(id, trace, moment.wall);
+                    let trace = self.traces.queued(
+                        &append.content,
+                        user,
+                        &session.id,
+                        seq,
+                        Owed::Appended(moment.wall),
+                    );
+                    self.traces.sent(append.content.id, trace, moment.wall);
                     let content = Arc::clone(&append.content);
                     session.window.offer(seq, content, moment.now + ack_wait, trace);
                     targets.extend(session.connection());
@@ -261,7 +273,7 @@ impl PendingTable {
         known.need_full_sync = true;
         known.look_at = None;
         for entry in known.window.abandon(last_seq) {
-            self.traces.dropped(entry.content.id, entry.trace, DropReason::TooManyOwed);
+            self.traces.dropped(entry.content.id, entry.trace, DropReason::TooManyOwed, self.wall);
         }
         let record = known.record();
         let connection = known.connection();

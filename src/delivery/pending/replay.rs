@@ -6,6 +6,7 @@ use super::{Due, Entry, Moment, PendingTable, mark_dirty};
 use crate::delivery::messages::DropReason;
 use crate::delivery::output::Output;
 use crate::delivery::session::Session;
+use crate::delivery::trace::Owed;
 use crate::delivery::user::Tenant;
 use crate::delivery::window::InFlight;
 use crate::persistence::messages::{StoreError, Ticket};
@@ -15,6 +16,7 @@ use crate::registry::messages::SendKind;
 impl PendingTable {
     /// Settles deliveries. Late, repeated and unknown acks change nothing.
     pub fn ack(&mut self, user: &UserId, connection: ConnectionId, ack: &Ack, moment: Moment) {
+        self.wall = moment.wall;
         let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
         let Some(Tenant::Reliable(name)) = loaded.connections.get(&connection) else { return };
         let Some(session) = loaded.sessions.get_mut(name) else { return };
@@ -27,6 +29,7 @@ impl PendingTable {
             self.traces.acked(entry.content.id, entry.trace, moment.wall);
             let took_ms = moment.wall.0.saturating_sub(entry.content.published_at.0);
             self.counts.ack_times.add(u64::try_from(took_ms).unwrap_or(0));
+            self.counts.acked_within.note(moment.wall.0 - entry.content.published_at.0);
         }
         self.counts.acked += settled.len() as u64;
         session.acked_at = Some(moment.wall);
@@ -63,7 +66,7 @@ impl PendingTable {
                 Some(seq) if !is_due => {
                     session.window.settle(seq);
                     if is_expired {
-                        self.traces.dropped(event.id(), *trace, DropReason::Expired);
+                        self.traces.dropped(event.id(), *trace, DropReason::Expired, self.wall);
                     }
                     mark_dirty(&mut self.dirty, user, session);
                 }
@@ -204,9 +207,14 @@ impl PendingTable {
                 || session.window.take_acked_ahead(seq);
             if is_settled {
                 if is_expired {
-                    let id = event.id();
-                    let trace = self.traces.queued(id, user, name, seq, moment.wall);
-                    self.traces.dropped(id, trace, DropReason::Expired);
+                    let trace = self.traces.queued(
+                        &event.content,
+                        user,
+                        name,
+                        seq,
+                        Owed::Read(moment.wall),
+                    );
+                    self.traces.dropped(event.id(), trace, DropReason::Expired, self.wall);
                 }
                 session.window.skip(seq);
                 mark_dirty(&mut self.dirty, user, session);
@@ -215,7 +223,8 @@ impl PendingTable {
             if !session.window.has_room_for(event.content.bytes(), limits) {
                 break;
             }
-            let trace = self.traces.queued(event.id(), user, name, seq, moment.wall);
+            let trace =
+                self.traces.queued(&event.content, user, name, seq, Owed::Read(moment.wall));
             self.traces.sent(event.id(), trace, moment.wall);
             let content = Arc::clone(&event.content);
             session.window.offer(seq, content, moment.now + ack_wait, trace);

@@ -174,6 +174,8 @@ async fn a_trace_joins_what_is_remembered_with_what_the_log_tells() {
         user: UserId::new("alice").unwrap(),
         session: Some(session(name)),
         seq: Some(Seq(7)),
+        published_at: Timestamp(999),
+        durable_at: Some(Timestamp(1_000)),
         queued_at: Timestamp(1_000),
         sent_at: sent.iter().map(|&at| Timestamp(at)).collect(),
         acked_at: acked.map(Timestamp),
@@ -182,7 +184,7 @@ async fn a_trace_joins_what_is_remembered_with_what_the_log_tells() {
     let found = stored([("tab", 7), ("settled", 7), ("younger", 7), ("sender", 3)]);
     world.probe.script().traces = vec![
         remembered("tab", &[1_001, 4_001, 7_001], Some(7_050), None),
-        remembered("mute", &[1_001], None, Some(DropReason::GaveUp)),
+        remembered("mute", &[1_001], None, Some((Timestamp(9_000), DropReason::GaveUp))),
     ];
     world.probe.script().found = Ok(vec![found]);
     let path = format!("/api/v1/events/{}/trace", Uuid::from_u128(7));
@@ -193,12 +195,19 @@ async fn a_trace_joins_what_is_remembered_with_what_the_log_tells() {
     assert_eq!(
         deliveries[0],
         json!({
-            "user": "alice", "session_id": "tab", "seq": 7, "state": "acked", "queued": 1_000,
-            "sent": [1_001, 4_001, 7_001], "redeliveries": 2, "acked": 7_050, "dropped": null,
+            "user": "alice", "session_id": "tab", "seq": 7, "state": "acked", "published": 999,
+            "durable": 1_000, "queued": 1_000, "sent": [1_001, 4_001, 7_001], "redeliveries": 2,
+            "acked": 7_050, "dropped": null, "timeline": [
+                {"at": 999, "step": "published"}, {"at": 1_000, "step": "durable"},
+                {"at": 1_001, "step": "sent"}, {"at": 4_001, "step": "retried"},
+                {"at": 7_001, "step": "retried"}, {"at": 7_050, "step": "acked"},
+            ],
         })
     );
     assert_eq!(deliveries[1]["state"], "dropped");
     assert_eq!(deliveries[1]["dropped"], "gave_up");
+    let last = json!({"at": 9_000, "step": "dropped", "reason": "gave_up"});
+    assert_eq!(deliveries[1]["timeline"][3], last);
     assert_eq!(deliveries[2]["state"], "settled");
     assert_eq!(deliveries[2]["sent"], json!([]));
 }
