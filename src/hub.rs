@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 pub use self::builder::{HubBuilder, HubError};
 use self::cluster::Places;
-use crate::auth::{Authorize, Callers, Failures, Nonces, TokenVerifier};
+use crate::auth::{Authorize, Callers, Failures, Nonces, Tickets, TokenVerifier};
 use crate::cluster::Cluster;
 use crate::commands::CommandHandler;
 use crate::config::{Changes, Config};
@@ -50,6 +50,7 @@ struct Inner {
     reloaded: Mutex<Config>,
     callers: Callers,
     verifier: Arc<dyn TokenVerifier>,
+    tickets: Arc<Tickets>,
     authorize: Arc<dyn Authorize>,
     commands: Option<Arc<dyn CommandHandler>>,
     publisher: Publisher,
@@ -164,6 +165,16 @@ impl Hub {
     /// What the hub counts.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// The delivery actors.
+    pub(crate) fn deliveries(&self) -> &DeliveryPorts {
+        &self.0.ports
+    }
+
+    /// The tickets of consoles.
+    pub(crate) fn tickets(&self) -> &Tickets {
+        &self.0.tickets
     }
 
     /// Tells every connection to come back later, spread over `server.drain_ms`, writes the

@@ -12,7 +12,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use serde::Serialize;
 
+use crate::delivery::latency::Latencies;
 use crate::delivery::pending::{Counts, Holdings};
 use crate::dialect::DialectKind;
 use crate::dialect::socketio::Marking;
@@ -46,6 +48,7 @@ pub struct Metrics {
     full_syncs_offline: Counter,
     full_syncs_lost: Counter,
     full_syncs_owed: Counter,
+    full_syncs_ordered: Counter,
     connections_native: Gauge,
     connections_updates: Gauge,
     connections_socketio: Gauge,
@@ -63,7 +66,23 @@ pub struct Metrics {
     group_seconds: Histogram,
     publish_seconds: Histogram,
     acked_seconds: times::Histogram,
+    acked_within: Arc<Mutex<Latencies>>,
     registry: Arc<Mutex<Registry>>,
+}
+
+/// The counters that matter to a console, since the start; connections are those of now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "each field is the counter it is named after")]
+pub struct Totals {
+    pub connections_native: i64,
+    pub connections_updates: i64,
+    pub connections_socketio: i64,
+    pub published: u64,
+    pub delivered: u64,
+    pub redelivered: u64,
+    pub acked: u64,
+    pub gave_up: u64,
+    pub full_syncs: u64,
 }
 
 impl Metrics {
@@ -85,6 +104,7 @@ impl Metrics {
             full_syncs_offline: reason("offline"),
             full_syncs_lost: reason("connection_lost"),
             full_syncs_owed: reason("too_many_owed"),
+            full_syncs_ordered: reason("ordered"),
             connections_native: speaking(DialectKind::Native),
             connections_updates: speaking(DialectKind::Updates),
             connections_socketio: speaking(DialectKind::SocketIo(Marking::Bare)),
@@ -102,6 +122,7 @@ impl Metrics {
             group_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             publish_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             acked_seconds: times::Histogram::default(),
+            acked_within: Arc::default(),
             registry: Arc::default(),
         };
         metrics.begin_at_zero();
@@ -223,6 +244,37 @@ impl Metrics {
         self.full_syncs_lost.inc_by(counts.full_syncs_lost);
         self.full_syncs_owed.inc_by(counts.full_syncs_owed);
         self.acked_seconds.add(&counts.ack_times);
+        self.full_syncs_ordered.inc_by(counts.full_syncs_ordered);
+        if counts.acked > 0 {
+            let mut acked = self.acked_within.lock().unwrap_or_else(PoisonError::into_inner);
+            acked.add(&counts.acked_within);
+        }
+    }
+
+    /// The totals so far.
+    pub fn totals(&self) -> Totals {
+        let full_syncs = [
+            &self.full_syncs_offline,
+            &self.full_syncs_lost,
+            &self.full_syncs_owed,
+            &self.full_syncs_ordered,
+        ];
+        Totals {
+            connections_native: self.connections_native.get(),
+            connections_updates: self.connections_updates.get(),
+            connections_socketio: self.connections_socketio.get(),
+            published: self.published.get(),
+            delivered: self.delivered.get(),
+            redelivered: self.redelivered.get(),
+            acked: self.acked.get(),
+            gave_up: self.gave_up.get(),
+            full_syncs: full_syncs.iter().map(|counter| counter.get()).sum(),
+        }
+    }
+
+    /// From publishing to each ack, so far.
+    pub fn acked_within(&self) -> Latencies {
+        *self.acked_within.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a transaction that appended events.

@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::config::Config;
 use crate::conformance;
 use crate::hub::{Hub, HubBuilder, HubError};
-use crate::pages::Demo;
+use crate::pages::{Console, Demo};
 use crate::ws;
 
 pub use self::signals::SettingsSource;
@@ -116,9 +116,17 @@ fn serve_tls(
 /// What the program serves beside the hub.
 fn pages(hub: &Hub, config: &Config) -> impl Fn(&mut ServiceConfig) + Clone + Send + use<> {
     let demo = Demo::of(hub, config);
+    let console = Console::of(hub, config);
+    if let Some(console) = &console {
+        console.start();
+    }
+    let has_console = console.is_some();
     move |services: &mut ServiceConfig| {
         if let Some(demo) = &demo {
             demo.configure(services);
+        }
+        if has_console {
+            Console::configure(services);
         }
     }
 }
@@ -206,6 +214,9 @@ fn greet(address: SocketAddr, config: &Config) -> io::Result<()> {
     writeln!(out, "  publish      {program} publish alice added '{{\"id\":\"photo-1\"}}'")?;
     if config.demo.is_on(address.ip().is_loopback() && config.auth.uses_own_secret()) {
         writeln!(out, "  demo         {http}://{address}/demo")?;
+    }
+    if config.console.is_on(address.ip().is_loopback()) {
+        writeln!(out, "  console      {http}://{address}/console")?;
     }
     writeln!(out, "  HTTP API     {http}://{address}/api/v1/openapi.json")?;
     out.flush()

@@ -17,6 +17,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/delivery/session.rs", PURE),
     ("src/delivery/user.rs", PURE),
     ("src/delivery/trace.rs", PURE),
+    ("src/delivery/closes.rs", PURE),
+    ("src/delivery/latency.rs", PURE),
     ("src/delivery/output.rs", PURE),
     ("src/delivery/pending", PURE),
     ("src/notes/", PURE),

@@ -14,6 +14,7 @@ mod keys;
 mod nonces;
 mod secret;
 mod sign;
+mod tickets;
 mod verifier;
 
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ pub use self::keys::install_provider;
 pub use self::nonces::Nonces;
 pub use self::secret::{Secret, SecretOrigin};
 pub use self::sign::sign;
+pub use self::tickets::{CONSOLE_USER, TicketVerifier, Tickets};
 pub use self::verifier::JwtVerifier;
 use crate::protocol::{Timestamp, UserId};
 

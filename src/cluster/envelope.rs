@@ -79,6 +79,12 @@ pub(super) enum Request {
     LiveUsers,
     /// The turn of a note; answered when it has come.
     Turn(NoteId),
+    /// How a user's connections ended.
+    ListCloses(UserId),
+    /// Makes a session do a full sync.
+    OrderFullSync(UserId, SessionId),
+    /// What the node has in memory.
+    TakeCensus,
 }
 
 /// What a node says of a room.
@@ -216,6 +222,13 @@ impl Wire for Request {
             Request::Trace(event) => tagged(5, event, out),
             Request::LiveUsers => 6u8.put(out),
             Request::Turn(note) => tagged(7, note, out),
+            Request::ListCloses(user) => tagged(8, user, out),
+            Request::OrderFullSync(user, session) => {
+                9u8.put(out);
+                user.put(out);
+                session.put(out);
+            }
+            Request::TakeCensus => 10u8.put(out),
         }
     }
 
@@ -233,6 +246,9 @@ impl Wire for Request {
             5 => Request::Trace(Wire::get(input)?),
             6 => Request::LiveUsers,
             7 => Request::Turn(Wire::get(input)?),
+            8 => Request::ListCloses(Wire::get(input)?),
+            9 => Request::OrderFullSync(Wire::get(input)?, Wire::get(input)?),
+            10 => Request::TakeCensus,
             _ => return None,
         })
     }

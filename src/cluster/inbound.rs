@@ -20,7 +20,8 @@ use super::rooms::RoomsLink;
 use super::turns::Turns;
 use crate::delivery::hand_out;
 use crate::delivery::messages::{
-    Acks, Attach, AttachKind, Attached, LiveUsers, PublishError, TraceEvent, Unreachable,
+    Acks, Attach, AttachKind, Attached, Census, ListCloses, LiveUsers, OrderFullSync, PublishError,
+    TakeCensus, TraceEvent, Unreachable,
 };
 use crate::dialect::DialectKind;
 use crate::protocol::{ConnectionId, NodeNumber, UserId};
@@ -205,6 +206,36 @@ impl Inbound {
                 {
                     link.answer(from, call, &revoked);
                 }
+            }
+            Request::ListCloses(user) => {
+                let port = &node.ports().of(&user).watch.closes;
+                let (reply, answer) = oneshot::channel();
+                if port.send(ListCloses { user, reply }).await.is_ok()
+                    && let Ok(closes) = answer.await
+                {
+                    link.answer(from, call, &closes);
+                }
+            }
+            Request::OrderFullSync(user, session) => {
+                let port = &node.ports().of(&user).watch.full_sync;
+                let (reply, answer) = oneshot::channel();
+                if port.send(OrderFullSync { user, session, reply }).await.is_ok()
+                    && let Ok(ordered) = answer.await
+                {
+                    link.answer(from, call, &ordered);
+                }
+            }
+            Request::TakeCensus => {
+                let mut all = Census::default();
+                for port in node.ports().all() {
+                    let (reply, answer) = oneshot::channel();
+                    if port.watch.census.send(TakeCensus(reply)).await.is_ok()
+                        && let Ok(census) = answer.await
+                    {
+                        all += census;
+                    }
+                }
+                link.answer(from, call, &all);
             }
             Request::Trace(event) => {
                 let asked = node.ports().all().iter().map(|port| async move {

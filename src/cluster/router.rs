@@ -11,9 +11,9 @@ use futures_util::future::join_all;
 use super::envelope::{Message, Request};
 use super::link::{AskError, Link};
 use crate::delivery::messages::{
-    AckEntry, Acks, Attach, Attached, DeliveryPort, Detach, FlushFloors, ListSessions, LiveUsers,
-    Publish, PublishError, Receipt, Revoke, Revoked, SlotOrder, Submission, SyncComplete,
-    TraceEvent, Unreachable,
+    AckEntry, Acks, Attach, Attached, Census, DeliveryPort, Detach, FlushFloors, FullSyncOrder,
+    ListCloses, ListSessions, LiveUsers, OrderFullSync, Publish, PublishError, Receipt, Revoke,
+    Revoked, SlotOrder, Submission, SyncComplete, TakeCensus, TraceEvent, Unreachable, WatchPort,
 };
 use crate::protocol::{NodeNumber, UserId};
 
@@ -73,6 +73,11 @@ pub(super) fn port(addr: &Addr<Router>) -> DeliveryPort {
         live_users: addr.clone().recipient(),
         flush_floors: addr.clone().recipient(),
         slots: addr.clone().recipient(),
+        watch: WatchPort {
+            census: addr.clone().recipient(),
+            closes: addr.clone().recipient(),
+            full_sync: addr.clone().recipient(),
+        },
     }
 }
 
@@ -264,6 +269,61 @@ impl Handler<LiveUsers> for Router {
             let users: Vec<Vec<UserId>> =
                 join_all(asked).await.into_iter().filter_map(Result::ok).collect();
             let _ = reply.send(users.into_iter().flatten().collect());
+        });
+    }
+}
+
+impl Handler<ListCloses> for Router {
+    type Result = ();
+
+    fn handle(&mut self, ListCloses { user, reply }: ListCloses, _ctx: &mut Self::Context) {
+        let (link, wait_max) = (self.link.clone(), self.answer_wait);
+        let Some(home) = self.home(&user) else { return };
+        actix::spawn(async move {
+            // Without an answer the asker is refused.
+            if let Ok(closes) = link.ask(home, Request::ListCloses(user), wait_max).await {
+                let _ = reply.send(closes);
+            }
+        });
+    }
+}
+
+impl Handler<OrderFullSync> for Router {
+    type Result = ();
+
+    fn handle(&mut self, order: OrderFullSync, _ctx: &mut Self::Context) {
+        let OrderFullSync { user, session, reply } = order;
+        let (link, wait_max) = (self.link.clone(), self.answer_wait);
+        let home = self.home(&user);
+        actix::spawn(async move {
+            let ordered = match home {
+                Some(home) => {
+                    let request = Request::OrderFullSync(user, session);
+                    link.ask(home, request, wait_max).await.unwrap_or(FullSyncOrder::Unavailable)
+                }
+                None => FullSyncOrder::Unavailable,
+            };
+            let _ = reply.send(ordered);
+        });
+    }
+}
+
+impl Handler<TakeCensus> for Router {
+    type Result = ();
+
+    fn handle(&mut self, TakeCensus(reply): TakeCensus, _ctx: &mut Self::Context) {
+        let (link, wait_max) = (self.link.clone(), self.answer_wait);
+        actix::spawn(async move {
+            let asked = link.others().into_iter().map(|node| {
+                let link = link.clone();
+                async move { link.ask(node, Request::TakeCensus, wait_max).await }
+            });
+            let mut all = Census::default();
+            // A node that cannot be reached is left out.
+            for census in join_all(asked).await.into_iter().filter_map(Result::ok) {
+                all += census;
+            }
+            let _ = reply.send(all);
         });
     }
 }

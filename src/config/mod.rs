@@ -6,6 +6,7 @@
 mod auth;
 mod changes;
 mod cluster;
+mod console;
 mod delivery;
 mod demo;
 mod limits;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::auth::{ApiKeyConfig, AuthConfig, KeyAlgorithm, KeyConfig, OnExpiry};
 pub use self::changes::Changes;
 pub use self::cluster::{ClusterConfig, ClusterDatabase, ClusterMode, ClusterNode, parse_slots};
+pub use self::console::{ConsoleConfig, ConsoleEnabled};
 pub use self::delivery::{DeliveryConfig, RetentionConfig};
 pub use self::demo::{DemoConfig, DemoEnabled};
 pub use self::limits::{LimitsConfig, WsConfig};
@@ -64,4 +66,6 @@ pub struct Config {
     pub demo: DemoConfig,
     /// Other nodes.
     pub cluster: ClusterConfig,
+    /// The console.
+    pub console: ConsoleConfig,
 }

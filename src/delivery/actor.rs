@@ -6,6 +6,7 @@
 mod perform;
 mod replies;
 mod slots;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -141,6 +142,7 @@ pub fn port(addr: &Addr<ReliableDelivery>) -> DeliveryPort {
         live_users: addr.clone().recipient(),
         flush_floors: addr.clone().recipient(),
         slots: addr.clone().recipient(),
+        watch: watch::port(addr),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What may be asked of ReliableDelivery, and what it answers.
 
 mod slots;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use crate::protocol::{
 use crate::registry::messages::Orders;
 
 pub use self::slots::SlotOrder;
+pub use self::watch::{
+    Census, CloseRecord, FullSyncOrder, ListCloses, OrderFullSync, TakeCensus, WatchPort,
+};
 
 /// Why a publish was not taken. Nothing was stored, unless the answer itself got lost.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -312,6 +316,8 @@ pub enum DropReason {
     Expired,
     /// The session was revoked.
     Revoked,
+    /// An administrator asked for a full sync.
+    FullSyncOrdered,
 }
 
 /// Lists the users that have a live connection here but no durable session: a broadcast finds
@@ -341,6 +347,7 @@ pub struct DeliveryPort {
     pub live_users: Recipient<LiveUsers>,
     pub flush_floors: Recipient<FlushFloors>,
     pub slots: Recipient<SlotOrder>,
+    pub watch: WatchPort,
 }
 
 /// The ReliableDelivery actors, by group of slots: those of this process, and in a cluster one more

@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod broadcast;
+pub mod closes;
 mod few;
 pub mod latency;
 pub mod messages;

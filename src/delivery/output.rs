@@ -6,7 +6,7 @@ use crate::protocol::{
 };
 use crate::registry::messages::SendKind;
 
-use super::messages::{Attached, PublishError, Receipt, Revoked, SessionStatus};
+use super::messages::{Attached, FullSyncOrder, PublishError, Receipt, Revoked, SessionStatus};
 
 /// One thing to do, in the order given.
 #[derive(Debug)]
@@ -97,4 +97,6 @@ pub enum Answer {
     Sessions(Option<Vec<SessionStatus>>),
     /// To a revocation.
     Revoked(Revoked),
+    /// To an order of a full sync.
+    FullSync(FullSyncOrder),
 }

@@ -11,12 +11,16 @@ mod overdue;
 mod publish;
 mod replay;
 mod slots;
+mod watch;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::closes::Closes;
 use super::latency::Latencies;
-use super::messages::{AttachKind, Attached, PublishError, Revoked, SessionStatus, Submission};
+use super::messages::{
+    AttachKind, Attached, FullSyncOrder, PublishError, Revoked, SessionStatus, Submission,
+};
 use super::output::{Answer, Output};
 use super::retry::{DueQueue, RetryPolicy};
 use super::session::Session;
@@ -78,6 +82,7 @@ pub struct Counts {
     pub full_syncs_lost: u64,
     pub full_syncs_owed: u64,
     pub ack_times: Times,
+    pub full_syncs_ordered: u64,
     pub acked_within: Latencies,
 }
 
@@ -88,6 +93,7 @@ enum Waiting {
     Attach(Ticket, AttachRequest),
     Sessions(Ticket),
     Revoke(Ticket, SessionId),
+    FullSync(Ticket, SessionId),
 }
 
 /// What a connection asks for, as far as the table is concerned.
@@ -128,6 +134,7 @@ pub struct PendingTable {
     claims: HashMap<Ticket, (UserId, AttachRequest)>,
     dirty: HashSet<(UserId, SessionId)>,
     traces: Traces,
+    closes: Closes,
     counts: Counts,
     /// About now, for what is only remembered.
     wall: Timestamp,
@@ -148,6 +155,7 @@ impl PendingTable {
             claims: HashMap::new(),
             dirty: HashSet::new(),
             traces: Traces::new(limits.traces_max),
+            closes: Closes::new(limits.traces_max),
             counts: Counts::default(),
             wall: Timestamp::default(),
             next_ticket: 0,
@@ -339,6 +347,9 @@ impl PendingTable {
             Waiting::Attach(ticket, request) => self.attach(ticket, user, request, moment),
             Waiting::Sessions(ticket) => self.list_sessions(ticket, user, moment),
             Waiting::Revoke(ticket, session) => self.revoke(ticket, user, session, moment),
+            Waiting::FullSync(ticket, session) => {
+                self.order_full_sync(ticket, user, session, moment);
+            }
         }
     }
 
@@ -350,6 +361,7 @@ impl PendingTable {
             Waiting::Attach(ticket, _) => (ticket, Answer::Attached(Attached::Unavailable)),
             Waiting::Sessions(ticket) => (ticket, Answer::Sessions(None)),
             Waiting::Revoke(ticket, _) => (ticket, Answer::Revoked(Revoked::Unavailable)),
+            Waiting::FullSync(ticket, _) => (ticket, Answer::FullSync(FullSyncOrder::Unavailable)),
         };
         self.outputs.push(Output::Answer(ticket, answer));
     }

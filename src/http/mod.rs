@@ -8,6 +8,7 @@ mod bodies;
 mod body;
 mod broadcast;
 mod callers;
+mod console;
 mod dead_letters;
 mod drain;
 pub mod error;
@@ -38,7 +39,7 @@ use actix_web::web::{self, ServiceConfig, ThinData};
 use actix_web::{HttpResponse, Route, guard};
 
 use self::error::{ApiError, Code};
-use crate::auth::{Authorize, Callers};
+use crate::auth::{Authorize, Callers, Tickets};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::delivery::Publisher;
@@ -76,6 +77,8 @@ pub struct Parts {
     pub webhooks: Webhooks,
     /// The other nodes, if there are any.
     pub cluster: Option<Cluster>,
+    /// Where consoles get their tickets.
+    pub tickets: Arc<Tickets>,
 }
 
 /// What every handler may use. Cheap to clone.
@@ -135,6 +138,10 @@ impl HttpState {
     fn cluster(&self) -> Option<&Cluster> {
         self.0.cluster.as_ref()
     }
+
+    fn tickets(&self) -> &Tickets {
+        &self.0.tickets
+    }
 }
 
 /// Mounts the API, under whatever scope `services` is.
@@ -182,6 +189,13 @@ fn mounts() -> Vec<Mount> {
         at(get.clone(), "/api/v1/sync", web::to(sync::sync)),
         at(get.clone(), "/api/v1/users/{user}/sessions", web::to(sessions::list)),
         at(delete.clone(), "/api/v1/users/{user}/sessions/{session}", web::to(sessions::revoke)),
+        at(get.clone(), "/api/v1/users/{user}/closes", web::to(sessions::closes)),
+        at(
+            post.clone(),
+            "/api/v1/users/{user}/sessions/{session}/full-sync",
+            web::to(sessions::order_full_sync),
+        ),
+        at(post.clone(), "/api/v1/console/ticket", web::to(console::ticket)),
         at(get.clone(), "/api/v1/events/{event_id}/trace", web::to(trace::trace)),
         at(get.clone(), "/api/v1/notes", web::to(notes::list)),
         at(get.clone(), "/api/v1/notes/{note}", web::to(notes::read)),

@@ -15,8 +15,8 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 use super::error::{Code, PROBLEM_JSON, Problem};
 use super::event_body::EventBody;
 use super::{
-    batch, bodies, broadcast, dead_letters, drain, error, events, health, notes, sessions, sync,
-    trace,
+    batch, bodies, broadcast, console, dead_letters, drain, error, events, health, notes, sessions,
+    sync, trace,
 };
 
 #[derive(OpenApi)]
@@ -32,6 +32,9 @@ use super::{
         sync::sync,
         sessions::list,
         sessions::revoke,
+        sessions::order_full_sync,
+        sessions::closes,
+        console::ticket,
         trace::trace,
         super::route::route,
         notes::list,

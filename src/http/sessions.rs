@@ -1,4 +1,5 @@
-//! A user's sessions, for administrators: listing and revoking.
+//! A user's sessions, for administrators: listing, revoking, ordering full syncs, and how
+//! connections ended.
 
 use actix_web::web::ThinData;
 use actix_web::{HttpRequest, HttpResponse};
@@ -10,7 +11,10 @@ use super::ask::{ask, away};
 use super::callers::Administrator;
 use super::error::{ApiError, Code, Problem};
 use super::parameters::{self, NoQuery};
-use crate::delivery::messages::{ListSessions, Revoke, Revoked, SessionStatus};
+use crate::delivery::messages::{
+    CloseRecord, FullSyncOrder, ListCloses, ListSessions, OrderFullSync, Revoke, Revoked,
+    SessionStatus,
+};
 use crate::protocol::{OfflinePolicy, Seq, SessionId, Timestamp};
 
 /// A session.
@@ -124,4 +128,87 @@ pub(super) async fn revoke(
         Revoked::Unknown => Err(ApiError::new(Code::NotFound, "the user has no such session")),
         Revoked::Unavailable => Err(away()),
     }
+}
+
+/// Makes a session do a full sync: what it is owed is dropped, a live connection is closed (1001),
+/// and its next `auth_ok` says `need_full_sync`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/users/{user}/sessions/{session}/full-sync",
+    tag = "sessions",
+    params(
+        ("user" = String, Path, description = "Whose"),
+        ("session" = String, Path, description = "Which"),
+    ),
+    responses(
+        (status = 204, description = "Its next `auth_ok` says so"),
+        (status = 404, description = "`not_found`: the user has no such session",
+            body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = ["admin"]))
+)]
+pub(super) async fn order_full_sync(
+    _: Administrator,
+    state: ThinData<HttpState>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let user = parameters::user(&request)?;
+    let session = parameters::session(&request)?;
+    parameters::query::<NoQuery>(&request)?;
+    let port = &state.deliveries().of(&user).watch.full_sync;
+    match ask(port, |reply| OrderFullSync { user: user.clone(), session, reply }).await? {
+        FullSyncOrder::Taken => Ok(HttpResponse::NoContent().finish()),
+        FullSyncOrder::Unknown => {
+            Err(ApiError::new(Code::NotFound, "the user has no such session"))
+        }
+        FullSyncOrder::Unavailable => Err(away()),
+    }
+}
+
+/// The end of a connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CloseBody {
+    /// When, in Unix milliseconds.
+    #[schema(value_type = i64)]
+    at: Timestamp,
+    /// Whose connection it was; null for a plain connection.
+    #[schema(value_type = Option<String>)]
+    session_id: Option<SessionId>,
+    /// The close code; null when the client left or its connection broke.
+    code: Option<u16>,
+    /// What the code means.
+    reason: &'static str,
+}
+
+impl From<CloseRecord> for CloseBody {
+    fn from(record: CloseRecord) -> Self {
+        Self {
+            at: record.at,
+            session_id: record.session,
+            code: record.code.map(|code| code.code()),
+            reason: record.code.map_or("the client went away", |code| code.reason()),
+        }
+    }
+}
+
+/// Lists how a user's last connections ended, as far as this process remembers.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users/{user}/closes",
+    tag = "sessions",
+    params(("user" = String, Path, description = "Whose")),
+    responses((status = 200, description = "The last 20, latest first", body = Vec<CloseBody>)),
+    security(("bearer" = ["admin"]))
+)]
+pub(super) async fn closes(
+    _: Administrator,
+    state: ThinData<HttpState>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let user = parameters::user(&request)?;
+    parameters::query::<NoQuery>(&request)?;
+    let port = &state.deliveries().of(&user).watch.closes;
+    let closes = ask(port, |reply| ListCloses { user: user.clone(), reply }).await?;
+    let closes: Vec<CloseBody> = closes.into_iter().map(Into::into).collect();
+    Ok(HttpResponse::Ok().json(closes))
 }

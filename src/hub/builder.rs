@@ -9,7 +9,8 @@ use actix::{Actor, Arbiter, System};
 use super::cluster::{self, Membership, Places};
 use super::{Hub, Inner, webhooks};
 use crate::auth::{
-    ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, Failures, JwtVerifier, TokenVerifier,
+    ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, Failures, JwtVerifier,
+    TicketVerifier, Tickets, TokenVerifier,
 };
 use crate::cluster::{BusError, View};
 use crate::commands::CommandHandler;
@@ -142,6 +143,9 @@ impl HubBuilder {
             Some(verifier) => verifier,
             None => Arc::new(JwtVerifier::from_config(&config.auth)?),
         };
+        let tickets = Arc::new(Tickets::default());
+        let verifier: Arc<dyn TokenVerifier> =
+            Arc::new(TicketVerifier { tickets: Arc::clone(&tickets), tokens: verifier });
         let api_keys = ApiKeys::from_config(&config.auth, self.api_key.as_deref())?;
         let callers = Callers::new(api_keys, verifier.clone());
         let metrics = Metrics::new();
@@ -175,6 +179,7 @@ impl HubBuilder {
             metrics: metrics.clone(),
             webhooks: webhooks.clone(),
             cluster: cluster.clone(),
+            tickets: Arc::clone(&tickets),
         });
         let socketio =
             SocketIoState::new(Arc::clone(&config), self.socketio, persistence.port().clone());
@@ -184,6 +189,7 @@ impl HubBuilder {
             config,
             callers,
             verifier,
+            tickets,
             authorize,
             commands: self.commands.or_else(|| webhooks::commands(&webhooks)),
             publisher,

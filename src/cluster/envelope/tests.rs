@@ -82,6 +82,9 @@ fn every_message_is_read_as_it_was_written() {
         Request::Trace(EventId(Uuid::from_u128(1))),
         Request::LiveUsers,
         Request::Turn(note.clone()),
+        Request::ListCloses(user("u")),
+        Request::OrderFullSync(user("u"), SessionId::new("s").unwrap()),
+        Request::TakeCensus,
     ] {
         round_trip(&Message::Ask(1, request));
     }

@@ -2,8 +2,9 @@
 
 use super::{Input, Wire, wire_struct, wire_words};
 use crate::delivery::messages::{
-    AckEntry, AttachKind, Attached, DeliveryTrace, Detach, DropReason, PublishError, Receipt,
-    Revoked, SessionStatus, Submission, SyncComplete, WaitOutcome,
+    AckEntry, AttachKind, Attached, Census, CloseRecord, DeliveryTrace, Detach, DropReason,
+    FullSyncOrder, PublishError, Receipt, Revoked, SessionStatus, Submission, SyncComplete,
+    WaitOutcome,
 };
 use crate::persistence::messages::DuplicateKey;
 use crate::registry::messages::{RoomFrame, SendKind};
@@ -25,7 +26,22 @@ wire_struct!(SessionStatus {
     created_at,
     acked_at,
 });
-wire_struct!(DeliveryTrace { user, session, seq, queued_at, sent_at, acked_at, dropped });
+wire_struct!(DeliveryTrace {
+    user,
+    session,
+    seq,
+    published_at,
+    durable_at,
+    queued_at,
+    sent_at,
+    acked_at,
+    dropped,
+});
+wire_struct!(CloseRecord { at, session, code });
+wire_struct!(Census { users, sessions_live, sessions_away, in_flight, owed });
+wire_words!(FullSyncOrder { 0 => FullSyncOrder::Taken = FullSyncOrder::Taken,
+    1 => FullSyncOrder::Unknown = FullSyncOrder::Unknown,
+    2 => FullSyncOrder::Unavailable = FullSyncOrder::Unavailable });
 wire_words!(Revoked { 0 => Revoked::Forgotten = Revoked::Forgotten,
     1 => Revoked::Unknown = Revoked::Unknown, 2 => Revoked::Unavailable = Revoked::Unavailable });
 wire_words!(SendKind { 0 => SendKind::First = SendKind::First,
@@ -39,6 +55,7 @@ wire_words!(DropReason {
     3 => DropReason::TooManyOwed = DropReason::TooManyOwed,
     4 => DropReason::Expired = DropReason::Expired,
     5 => DropReason::Revoked = DropReason::Revoked,
+    6 => DropReason::FullSyncOrdered = DropReason::FullSyncOrdered,
 });
 // What breaks the contract is refused where it comes in; it travels as a failure.
 wire_words!(PublishError {

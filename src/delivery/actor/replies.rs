@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use tokio::sync::oneshot;
 
-use crate::delivery::messages::{Attached, PublishError, Receipt, Revoked, SessionStatus};
+use crate::delivery::messages::{
+    Attached, FullSyncOrder, PublishError, Receipt, Revoked, SessionStatus,
+};
 use crate::delivery::output::Answer;
 use crate::persistence::messages::Ticket;
 use crate::protocol::{ConnectionId, UserId};
@@ -17,6 +19,7 @@ enum Reply {
     Attach { user: UserId, connection: ConnectionId, reply: oneshot::Sender<Attached> },
     Sessions(oneshot::Sender<Option<Vec<SessionStatus>>>),
     Revoked(oneshot::Sender<Revoked>),
+    FullSync(oneshot::Sender<FullSyncOrder>),
 }
 
 /// Events that were published together are answered together.
@@ -74,6 +77,15 @@ impl Replies {
         self.replies.insert(ticket, Reply::Revoked(reply));
     }
 
+    /// Expects the answer to an order of a full sync.
+    pub(super) fn expect_full_sync(
+        &mut self,
+        ticket: Ticket,
+        reply: oneshot::Sender<FullSyncOrder>,
+    ) {
+        self.replies.insert(ticket, Reply::FullSync(reply));
+    }
+
     /// Hands out an answer. Whoever asked may have stopped waiting: then it is dropped. Says
     /// which connection is attached without anybody knowing, and so will never be detached.
     pub(super) fn answer(
@@ -96,6 +108,9 @@ impl Replies {
             }
             (Some(Reply::Revoked(reply)), Answer::Revoked(revoked)) => {
                 let _ = reply.send(revoked);
+            }
+            (Some(Reply::FullSync(reply)), Answer::FullSync(order)) => {
+                let _ = reply.send(order);
             }
             (reply, answer) => log::error!("{answer:?} does not answer {reply:?}"),
         }

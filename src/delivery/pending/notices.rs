@@ -1,6 +1,7 @@
 //! Which of what the table decided is told to the host as an event of the hub itself.
 
 use super::PendingTable;
+use crate::delivery::messages::CloseRecord;
 use crate::delivery::output::Output;
 use crate::delivery::window::InFlight;
 use crate::dialect::DialectKind;
@@ -56,13 +57,15 @@ impl PendingTable {
         self.outputs.extend(notices.map(Output::Notice));
     }
 
-    /// Tells that a connection ended.
+    /// Remembers that a connection ended, and tells of it.
     pub(super) fn notice_closed(
         &mut self,
         user: &UserId,
         session: Option<&SessionId>,
         code: Option<CloseCode>,
     ) {
+        let record = CloseRecord { at: self.wall, session: session.cloned(), code };
+        self.closes.note(user, record);
         self.notice(HubEventKind::SessionClosed, || HubEvent::SessionClosed {
             user: user.clone(),
             session: session.cloned(),

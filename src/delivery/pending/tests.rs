@@ -10,5 +10,6 @@ mod redelivery;
 mod sessions;
 mod store;
 mod waiting;
+mod watch;
 mod window;
 mod world;

@@ -8,9 +8,10 @@ use actix::{Actor, Addr, Context, Handler};
 use tokio::sync::oneshot;
 
 use crate::delivery::messages::{
-    Acks, Attach, DeliveryPort, DeliveryPorts, DeliveryTrace, Detach, FlushFloors, ListSessions,
-    LiveUsers, Publish, PublishError, Receipt, Revoke, Revoked, SessionStatus, SlotOrder,
-    Submission, SyncComplete, TraceEvent, Unreachable,
+    Acks, Attach, CloseRecord, DeliveryPort, DeliveryPorts, DeliveryTrace, Detach, FlushFloors,
+    FullSyncOrder, ListCloses, ListSessions, LiveUsers, OrderFullSync, Publish, PublishError,
+    Receipt, Revoke, Revoked, SessionStatus, SlotOrder, Submission, SyncComplete, TakeCensus,
+    TraceEvent, Unreachable, WatchPort,
 };
 use crate::persistence::messages::*;
 use crate::protocol::{EventContent, Seq, SessionId, UserId};
@@ -25,6 +26,9 @@ pub(super) struct Script {
     pub(super) revoked: Revoked,
     pub(super) revocations: Vec<(UserId, SessionId)>,
     pub(super) traces: Vec<DeliveryTrace>,
+    pub(super) closes: Vec<CloseRecord>,
+    pub(super) full_sync: FullSyncOrder,
+    pub(super) full_syncs: Vec<(UserId, SessionId)>,
     pub(super) page: Result<LogPage, StoreError>,
     pub(super) pages_asked: Vec<(UserId, Seq, usize)>,
     pub(super) health: Result<(), StoreError>,
@@ -54,6 +58,9 @@ impl Default for Script {
             revoked: Revoked::Forgotten,
             revocations: Vec::new(),
             traces: Vec::new(),
+            closes: Vec::new(),
+            full_sync: FullSyncOrder::Taken,
+            full_syncs: Vec::new(),
             page: Ok(LogPage::default()),
             pages_asked: Vec::new(),
             health: Ok(()),
@@ -101,7 +108,7 @@ macro_rules! never_asked {
     };
 }
 
-never_asked!(Attach, Detach, Unreachable, Acks, SyncComplete, FlushFloors, SlotOrder);
+never_asked!(Attach, Detach, Unreachable, Acks, SyncComplete, FlushFloors, SlotOrder, TakeCensus);
 never_asked!(Append, SaveSessions, SaveFloors, DeleteSessions, ClaimSession, LoadUser, ReadLog);
 never_asked!(NextBroadcast, BroadcastProgress, Flush, ObservePruning);
 never_asked!(WriteNote, ShareNote, UnshareNote, SettleNotes);
@@ -145,6 +152,13 @@ answered! {
     Revoke, Revoke { user, session, reply } => |script| {
         script.revocations.push((user, session));
         let _ = reply.send(script.revoked);
+    }
+    OrderFullSync, OrderFullSync { user, session, reply } => |script| {
+        script.full_syncs.push((user, session));
+        let _ = reply.send(script.full_sync);
+    }
+    ListCloses, ListCloses { reply, .. } => |script| {
+        let _ = reply.send(script.closes.clone());
     }
     TraceEvent, TraceEvent { reply, .. } => |script| {
         // The first actor remembers everything, the second nothing.
@@ -214,6 +228,11 @@ fn delivery_port(addr: &Addr<Probe>) -> DeliveryPort {
         live_users: addr.clone().recipient(),
         flush_floors: addr.clone().recipient(),
         slots: addr.clone().recipient(),
+        watch: WatchPort {
+            census: addr.clone().recipient(),
+            closes: addr.clone().recipient(),
+            full_sync: addr.clone().recipient(),
+        },
     }
 }
 

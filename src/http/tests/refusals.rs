@@ -163,10 +163,16 @@ async fn each_call_asks_for_its_own_scope() {
     let trace = "/api/v1/events/0198c5a0-7c1e-7a6b-9b1d-3f2c5d8e9a10/trace";
     let sessions = "/api/v1/users/alice/sessions";
     let tab = "/api/v1/users/alice/sessions/tab";
+    let full_sync = "/api/v1/users/alice/sessions/tab/full-sync";
     for (token, method, path, status) in [
         ("publisher", "GET", sessions, 403),
         ("publisher", "DELETE", tab, 403),
         ("publisher", "GET", trace, 403),
+        ("publisher", "POST", full_sync, 403),
+        ("publisher", "GET", "/api/v1/users/alice/closes", 403),
+        ("publisher", "POST", "/api/v1/console/ticket", 403),
+        ("admin", "POST", full_sync, 204),
+        ("admin", "POST", "/api/v1/console/ticket", 200),
         ("admin", "GET", sessions, 200),
         ("admin", "DELETE", tab, 204),
         ("admin", "GET", trace, 404),

@@ -143,6 +143,7 @@ impl World {
             metrics: Metrics::new(),
             webhooks,
             cluster: None,
+            tickets: Arc::default(),
         });
         Self { probe, state, drains }
     }

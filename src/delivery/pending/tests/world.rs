@@ -68,7 +68,7 @@ pub(super) struct World {
     pub(super) in_rooms: Vec<(ConnectionId, i64, NoteId)>,
     told: HashMap<ConnectionId, Push>,
     closed: HashMap<ConnectionId, CloseCode>,
-    answers: HashMap<Ticket, Answer>,
+    pub(super) answers: HashMap<Ticket, Answer>,
 }
 
 pub(super) fn user(name: &str) -> UserId {
