@@ -12,7 +12,7 @@ use crate::protocol::{EventContent, EventId, Seq, SessionId, Timestamp, UserId};
 const UNTRACED: u32 = u32::MAX;
 
 /// Events of one user that are remembered, whoever else is busy.
-const EVENTS_PER_USER_MAX: usize = 256;
+const EVENTS_PER_USER_MAX: usize = 1_024;
 
 /// How a delivery became owed, and when.
 #[derive(Clone, Copy, Debug)]
@@ -194,13 +194,13 @@ mod tests {
         queue(&mut traces, 1, "quiet");
         queue(&mut traces, 2, "busy");
         queue(&mut traces, 2, "quiet");
-        for n in 0..2_000 {
+        for n in 0..4_000 {
             queue(&mut traces, 10 + n, "busy");
         }
         assert_eq!(traces.of(event(1)).len(), 1);
         assert_eq!(traces.of(event(2)).len(), 2, "it is the quiet one's too");
         assert_eq!(traces.of(event(10)), []);
-        assert_eq!(traces.of(event(2_009)).len(), 1);
+        assert_eq!(traces.of(event(4_009)).len(), 1);
         assert!(traces.order.len() <= 2 * traces.events.len() + 64, "{}", traces.order.len());
         assert_eq!(traces.deliveries, EVENTS_PER_USER_MAX + 3);
     }
