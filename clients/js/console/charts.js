@@ -1,6 +1,6 @@
 // The charts: the last minutes, drawn by uPlot, which is loaded before this.
 
-import { count, duration, element, find } from "./dom.js";
+import { clockTime, count, duration, element, find } from "./dom.js";
 
 const SECONDS_SHOWN = 300;
 const HEIGHT = 170;
@@ -53,12 +53,12 @@ class Chart {
       height: HEIGHT,
       cursor: { drag: { x: false, y: false } },
       axes: [
-        { ...axis, space: 70 },
+        { ...axis, space: 90, values: (_, seconds) => seconds.map((at) => clockTime(at * 1_000)) },
         { ...axis, size: 56, values: (_, values) => values.map((value) => this.text(value)) },
       ],
       scales: { y: { range: (_, __, max) => [0, Math.max(1, (max ?? 0) * 1.1)] } },
       series: [
-        { label: "Time" },
+        { label: "Time", value: (_, at) => (at === null ? "–" : clockTime(at * 1_000)) },
         ...this.lines.map(([, label, name]) => ({
           label, stroke: colour(name), width: 2, spanGaps: true, points: { show: false }, value: (_, value) => this.text(value ?? null),
         })),
@@ -77,6 +77,8 @@ class Chart {
 
   show(data) {
     this.#plot?.setData(data);
+    // While nothing is pointed at, the legend tells the latest.
+    if (!(this.#plot?.cursor.left >= 0)) this.#plot?.setLegend({ idx: data[0].length - 1 });
     const latest = this.lines.map(([, label], index) => `${label} ${this.text(data[index + 1].at(-1) ?? null)}`);
     this.canvas.setAttribute("aria-label", `${this.title}. Now: ${latest.join(", ")}.`);
   }

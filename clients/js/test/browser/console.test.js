@@ -13,7 +13,7 @@ const KEY = "a-key-for-tests-only-0123456789abcdef";
 
 let hub, browser;
 before(async () => {
-  hub = await Hub.start({ STAFFETTA_DELIVERY_ACK_WAIT_MS: "400" });
+  hub = await Hub.start({ STAFFETTA_DELIVERY_ACK_WAIT_MS: "400", STAFFETTA_DELIVERY_REDELIVERIES_MAX: "1000" });
   browser = await launch();
 });
 after(async () => {
@@ -65,7 +65,7 @@ test("it shows what happens, finds users and events, and acts on sessions", asyn
   const mute = device("alice", "tablet-that-never-acks", { acks: false });
   await Promise.all([phone.isIn, mute.isIn]);
   await shows(page, "Connections", /^3$/);
-  const load = setInterval(() => void hub.publish("alice", { type: "added", data: { id: "1" } }).catch(() => {}), 60);
+  const load = setInterval(() => void hub.publish("alice", { type: "added", data: { id: "1" } }).catch(() => {}), 150);
   try {
     await shows(page, "Published / s", /^\d/);
     await shows(page, "Acked / s", /^[1-9]/);
@@ -78,7 +78,7 @@ test("it shows what happens, finds users and events, and acts on sessions", asyn
     await page.locator("#deliveries li", { hasText: "phone" }).locator("text=acked >> nth=0").waitFor();
     await page.locator("#deliveries li", { hasText: "never-acks" }).locator("text=retried >> nth=0").waitFor();
     assert.match(await page.locator("#deliveries li", { hasText: "phone" }).textContent(), /published.*durable.*sent.*acked/);
-    await page.waitForTimeout(shots ? 20_000 : 0);
+    await page.waitForTimeout(shots ? 25_000 : 0);
     await shoot(page, "console-light", { fullPage: true });
   } finally {
     clearInterval(load);
