@@ -1,5 +1,6 @@
-// Starts a hub of its own for each test file: `staffetta serve` on a free port.
+// Starts a hub of its own for each test file: `staffetta serve` on a free port; and waits, with deadlines.
 
+import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
@@ -12,6 +13,24 @@ const BINARY = resolve(
 const API_KEY = "a-key-for-tests-only-0123456789";
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** What `promise` gives, or an error that says what did not come in time. */
+export function within(promise, what, ms = 5_000) {
+  let timer;
+  const late = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`not in time: ${what}`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Waits until `condition` holds. */
+export async function until(what, condition, ms = 5_000) {
+  const deadline = performance.now() + ms;
+  while (!(await condition())) {
+    assert.ok(performance.now() < deadline, `not in time: ${what}`);
+    await sleep(10);
+  }
+}
 
 async function freePort() {
   const server = createServer();
