@@ -102,7 +102,8 @@ pub struct DatabaseConfig {
     pub url: String,
     /// Connections for reading, besides the one that writes.
     pub readers: u32,
-    /// For how long SQLite waits for a lock, or a pool for a connection, in milliseconds.
+    /// For how long a lock of the database, or a connection of the pool, is waited for, in
+    /// milliseconds.
     pub busy_timeout_ms: u64,
     /// What SQLite waits for at each commit.
     pub synchronous: Synchronous,

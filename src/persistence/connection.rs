@@ -98,6 +98,10 @@ impl Opener {
                     slots::give_up_after(gives_up_ms, &mut connection)
                         .map_err(ConnectionError::CouldntSetupConfiguration)?;
                 }
+                // Whoever locks a table must not hold up the writer for longer than this.
+                connection
+                    .batch_execute(&format!("SET lock_timeout = {}", self.busy_timeout.as_millis()))
+                    .map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(StoreConnection::Postgres(connection))
             }
             Target::Sqlite(path) => {

@@ -156,7 +156,7 @@ for (const transports of WAYS) {
 
     it("goes on after kill -9 of the hub with what was missed", async () => {
       const set = [["socketio.recovery", "true"]];
-      let other = await Hub.start({ set });
+      let other = await Hub.start({ set: [...ANY_PAGE, ...set] });
       try {
         await page.evaluate(
           async ([url, options]) => {
