@@ -175,6 +175,51 @@ impl Inbound {
         }
     }
 
+    /// Answers what an administrator asks beside listing and revoking.
+    async fn watch(&self, from: NodeNumber, call: u64, request: Request) {
+        let node = &self.0.node;
+        let link = node.link();
+        match request {
+            Request::ListCloses(user) => {
+                let port = &node.ports().of(&user).watch.closes;
+                let (reply, answer) = oneshot::channel();
+                if port.send(ListCloses { user, reply }).await.is_ok()
+                    && let Ok(closes) = answer.await
+                {
+                    link.answer(from, call, &closes);
+                }
+            }
+            Request::OrderFullSync(user, session) => {
+                let port = &node.ports().of(&user).watch.full_sync;
+                let (reply, answer) = oneshot::channel();
+                if port.send(OrderFullSync { user, session, reply }).await.is_ok()
+                    && let Ok(ordered) = answer.await
+                {
+                    link.answer(from, call, &ordered);
+                }
+            }
+            Request::TakeCensus => {
+                let mut all = Census::default();
+                for port in node.ports().all() {
+                    let (reply, answer) = oneshot::channel();
+                    if port.watch.census.send(TakeCensus(reply)).await.is_ok()
+                        && let Ok(census) = answer.await
+                    {
+                        all += census;
+                    }
+                }
+                link.answer(from, call, &all);
+            }
+            Request::Publish(_)
+            | Request::Attach(..)
+            | Request::ListSessions(_)
+            | Request::Revoke(..)
+            | Request::Trace(_)
+            | Request::LiveUsers
+            | Request::Turn(_) => {}
+        }
+    }
+
     async fn answer(self, from: NodeNumber, call: u64, request: Request) {
         let node = &self.0.node;
         let link = node.link();
@@ -207,35 +252,8 @@ impl Inbound {
                     link.answer(from, call, &revoked);
                 }
             }
-            Request::ListCloses(user) => {
-                let port = &node.ports().of(&user).watch.closes;
-                let (reply, answer) = oneshot::channel();
-                if port.send(ListCloses { user, reply }).await.is_ok()
-                    && let Ok(closes) = answer.await
-                {
-                    link.answer(from, call, &closes);
-                }
-            }
-            Request::OrderFullSync(user, session) => {
-                let port = &node.ports().of(&user).watch.full_sync;
-                let (reply, answer) = oneshot::channel();
-                if port.send(OrderFullSync { user, session, reply }).await.is_ok()
-                    && let Ok(ordered) = answer.await
-                {
-                    link.answer(from, call, &ordered);
-                }
-            }
-            Request::TakeCensus => {
-                let mut all = Census::default();
-                for port in node.ports().all() {
-                    let (reply, answer) = oneshot::channel();
-                    if port.watch.census.send(TakeCensus(reply)).await.is_ok()
-                        && let Ok(census) = answer.await
-                    {
-                        all += census;
-                    }
-                }
-                link.answer(from, call, &all);
+            Request::ListCloses(_) | Request::OrderFullSync(..) | Request::TakeCensus => {
+                self.watch(from, call, request).await;
             }
             Request::Trace(event) => {
                 let asked = node.ports().all().iter().map(|port| async move {

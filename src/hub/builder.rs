@@ -139,13 +139,7 @@ impl HubBuilder {
             return Err(HubError::NoSystem);
         }
         let config = Arc::new(self.config);
-        let verifier = match self.verifier {
-            Some(verifier) => verifier,
-            None => Arc::new(JwtVerifier::from_config(&config.auth)?),
-        };
-        let tickets = Arc::new(Tickets::default());
-        let verifier: Arc<dyn TokenVerifier> =
-            Arc::new(TicketVerifier { tickets: Arc::clone(&tickets), tokens: verifier });
+        let (tickets, verifier) = verifier(self.verifier, &config.auth)?;
         let api_keys = ApiKeys::from_config(&config.auth, self.api_key.as_deref())?;
         let callers = Callers::new(api_keys, verifier.clone());
         let metrics = Metrics::new();
@@ -210,6 +204,19 @@ impl HubBuilder {
             socketio,
         })))
     }
+}
+
+/// Who checks tokens: the host's verifier, or the hub's own; and tickets before either.
+fn verifier(
+    own: Option<Arc<dyn TokenVerifier>>,
+    auth: &AuthConfig,
+) -> Result<(Arc<Tickets>, Arc<dyn TokenVerifier>), AuthSetupError> {
+    let tokens = match own {
+        Some(own) => own,
+        None => Arc::new(JwtVerifier::from_config(auth)?),
+    };
+    let tickets = Arc::new(Tickets::default());
+    Ok((Arc::clone(&tickets), Arc::new(TicketVerifier { tickets, tokens })))
 }
 
 fn failures(auth: &AuthConfig) -> Arc<Failures> {
