@@ -41,8 +41,6 @@ pub(super) enum Message {
     Room(NoteId, RoomWord),
     /// The rows of slots have changed: look at them.
     Doubt,
-    /// A broadcast is to be handed out.
-    BroadcastStarted,
     /// The turn of a note that was asked for under this number is over; whether all was told.
     TurnOver(u64, bool),
 }
@@ -174,9 +172,8 @@ fn put_kind(message: &Message, out: &mut Vec<u8>) {
             word.put(out);
         }
         Message::Doubt => 11u8.put(out),
-        Message::BroadcastStarted => 12u8.put(out),
         Message::TurnOver(call, is_told) => {
-            13u8.put(out);
+            12u8.put(out);
             call.put(out);
             is_told.put(out);
         }
@@ -196,8 +193,7 @@ fn get_kind(input: &mut Input<'_>) -> Option<Message> {
         9 => Message::Back(Wire::get(input)?),
         10 => Message::Room(Wire::get(input)?, Wire::get(input)?),
         11 => Message::Doubt,
-        12 => Message::BroadcastStarted,
-        13 => Message::TurnOver(Wire::get(input)?, Wire::get(input)?),
+        12 => Message::TurnOver(Wire::get(input)?, Wire::get(input)?),
         _ => return None,
     })
 }

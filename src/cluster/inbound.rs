@@ -136,7 +136,6 @@ impl Inbound {
             Message::Back(slots) => node.back(from, &slots).await,
             Message::Room(note, word) => self.0.rooms.hear(from, &note, word),
             Message::Doubt => node.view().doubt(),
-            Message::BroadcastStarted => self.0.turns.broadcast_started(),
             Message::TurnOver(call, is_told) => self.0.turns.over(from, call, is_told),
         }
     }

@@ -7,7 +7,6 @@ use actix::{Actor, Arbiter, ArbiterHandle};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::bus::{Bus, BusError, Subject};
-use super::envelope::Message;
 use super::inbound::Inbound;
 use super::keeper::{Keeper, Leave, Rhythm};
 use super::link::Link;
@@ -122,24 +121,9 @@ impl Cluster {
         });
     }
 
-    /// Says to every node that a broadcast is to be handed out.
-    pub fn say_broadcast_started(&self) {
-        self.0.node.link().announce(&Message::BroadcastStarted);
-    }
-
     /// This life of this node.
     pub fn number(&self) -> NodeNumber {
         self.0.node.here()
-    }
-
-    /// Whether a slot is this node's.
-    pub fn is_here(&self, slot: Slot) -> bool {
-        self.0.node.view().is_here(slot)
-    }
-
-    /// Whether the other nodes can be reached.
-    pub fn is_joined(&self) -> bool {
-        self.0.node.link().is_up()
     }
 
     /// Where a user's home is.

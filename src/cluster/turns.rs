@@ -59,13 +59,6 @@ impl Turns {
         Self { ears, held: Rc::default() }
     }
 
-    /// A broadcast was taken by another node.
-    pub(super) fn broadcast_started(&self) {
-        if let Some((_, broadcast_started)) = self.ears.0.get() {
-            broadcast_started.notify_one();
-        }
-    }
-
     /// Gives a node the turn of a note, and holds it until that is over.
     pub(super) async fn give(&self, link: &Link, to: NodeNumber, call: u64, note: NoteId) {
         let Some(notebook) = self.ears.notebook() else {

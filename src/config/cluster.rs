@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use super::DatabaseConfig;
+
 /// How nodes work together.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -79,6 +81,13 @@ impl std::fmt::Debug for ClusterDatabase {
     }
 }
 
+impl ClusterDatabase {
+    /// This database, with the other settings of `main`.
+    pub fn of(&self, main: &DatabaseConfig) -> DatabaseConfig {
+        DatabaseConfig { url: self.url.clone(), ..main.clone() }
+    }
+}
+
 impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
@@ -109,8 +118,8 @@ impl ClusterConfig {
         match self.mode {
             ClusterMode::Off => {}
             ClusterMode::Nats => {
-                if self.databases.is_empty() && !is_postgres(url) {
-                    let problem = "\"nats\" keeps its slots in Postgres: see database.url";
+                if !is_postgres(url) {
+                    let problem = "\"nats\" needs Postgres: see database.url";
                     problems.push(("mode", problem.to_owned()));
                 }
                 if !self.nodes.is_empty() {
@@ -122,12 +131,11 @@ impl ClusterConfig {
         if !self.databases.is_empty() {
             let parts = self.databases.iter().map(|database| database.slots.as_str());
             problems.extend(whole(parts).err().map(|problem| ("databases", problem)));
-            let needs = self.mode == ClusterMode::Nats;
-            if needs && !self.databases.iter().all(|database| is_postgres(&database.url)) {
+            if !self.databases.iter().all(|database| is_postgres(&database.url)) {
                 problems.push(("databases", "\"nats\" needs postgres:// URLs".to_owned()));
             }
-            if self.mode == ClusterMode::Static {
-                problems.push(("databases", "are not for mode = \"static\"".to_owned()));
+            if self.mode != ClusterMode::Nats {
+                problems.push(("databases", "are for mode = \"nats\"".to_owned()));
             }
         }
         problems
@@ -238,7 +246,7 @@ mod tests {
         assert_eq!(config.problems("postgres://x"), []);
         config.databases =
             vec![ClusterDatabase { slots: "0-127".to_owned(), url: "postgres://a".to_owned() }];
-        assert_eq!(config.problems("sqlite://x")[0].1, "slot 128 is nowhere");
+        assert_eq!(config.problems("postgres://x")[0].1, "slot 128 is nowhere");
         let mut config = ClusterConfig { mode: ClusterMode::Static, ..ClusterConfig::default() };
         config.nodes = vec![node("a", "0-127"), node("b", "128-255")];
         assert_eq!(config.problems("sqlite://x")[0].0, "node");

@@ -14,7 +14,7 @@ use crate::auth::{
 };
 use crate::cluster::{BusError, View};
 use crate::commands::CommandHandler;
-use crate::config::{AuthConfig, Config};
+use crate::config::{AuthConfig, Config, DatabaseConfig};
 use crate::delivery::actor::{self as delivery_actor, ReliableDelivery};
 use crate::delivery::messages::DeliveryPorts;
 use crate::delivery::notices::Notices;
@@ -241,13 +241,19 @@ fn start_persistence(
     membership: Option<&Membership>,
     metrics: &Metrics,
 ) -> Result<PersistenceHandle, StoreSetupError> {
-    Persistence::start(
-        &config.database,
-        &config.retention,
-        config.webhooks.dead_letters_max,
-        membership.and_then(Membership::sharing),
-        metrics.clone(),
-    )
+    let start = |database: &DatabaseConfig| {
+        Persistence::start(
+            database,
+            &config.retention,
+            config.webhooks.dead_letters_max,
+            membership.and_then(Membership::sharing),
+            metrics.clone(),
+        )
+    };
+    let main = start(&config.database)?;
+    let Some(of_slots) = config.cluster.database_of_slots() else { return Ok(main) };
+    let stores = config.cluster.databases.iter().map(|part| start(&part.of(&config.database)));
+    Ok(main.and_for_slots(stores.collect::<Result<_, _>>()?, of_slots))
 }
 
 fn start_notes(

@@ -12,6 +12,7 @@ use crate::delivery::Publisher;
 use crate::delivery::messages::DeliveryPorts;
 use crate::notebook::Notebook;
 use crate::notes::NoteStore;
+use crate::persistence::messages::Waiting;
 use crate::persistence::{self, Sharing, SlotStore, StoreSetupError};
 use crate::protocol::{Epoch, NodeNumber, Slot};
 use crate::registry::{Directory, Rooms};
@@ -45,15 +46,28 @@ fn join_by_rows(config: &Config) -> Result<Membership, StoreSetupError> {
     }
     // Half a lease: whatever hangs is given up before another node needs it.
     let gives_up_ms = cluster.lease_ms / 2;
-    let mut store = SlotStore::new(&config.database, (0..=255).map(Slot), gives_up_ms)?;
+    let mut main = SlotStore::new(&config.database, (0..=255).map(Slot), gives_up_ms)?;
     let failed =
         |error: persistence::messages::StoreError| StoreSetupError::Open(error.to_string());
-    let here = store.draw_number().map_err(failed)?;
+    let here = main.draw_number().map_err(failed)?;
+    let stores = match cluster.database_of_slots() {
+        Some(places) => {
+            let parts = cluster.databases.iter().enumerate().map(|(place, part)| {
+                let kept =
+                    (0..=255).zip(places.iter()).filter(|(_, kept)| usize::from(**kept) == place);
+                let slots = kept.map(|(slot, _)| Slot(slot));
+                SlotStore::new(&part.of(&config.database), slots, gives_up_ms)
+            });
+            parts.collect::<Result<_, _>>()?
+        }
+        None => vec![main],
+    };
+    let waiting = Waiting::new(config.database.queue_max);
     Ok(Membership {
         name: name(cluster),
         view: Arc::new(View::new(here)),
-        owners: Owners::Rows(vec![store]),
-        sharing: Some(Sharing { here, gives_up_ms }),
+        owners: Owners::Rows(stores),
+        sharing: Some(Sharing { here, gives_up_ms, waiting }),
     })
 }
 
@@ -83,7 +97,7 @@ impl Membership {
     }
 
     pub(super) fn sharing(&self) -> Option<Sharing> {
-        self.sharing
+        self.sharing.clone()
     }
 
     /// Starts to serve.

@@ -25,6 +25,7 @@ use super::messages::{
     SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, Waiting, WriteNote,
 };
 use super::readers::Readers;
+use super::shelf::{self, Shelf};
 use super::{broadcasts, notes as stored_notes, sessions};
 use crate::clock;
 use crate::config::{DatabaseConfig, RetentionConfig};
@@ -79,19 +80,21 @@ impl std::fmt::Debug for Persistence {
 }
 
 /// Says that other nodes write to this database too.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sharing {
     /// This node: it writes to the slots it has, and to no other.
     pub here: NodeNumber,
     /// After which the database ends what this node does not go on with, in milliseconds.
     pub gives_up_ms: u64,
+    /// What waits to be stored, in whichever database.
+    pub waiting: Waiting,
 }
 
 /// The running store.
 #[derive(Debug)]
 pub struct PersistenceHandle {
     port: PersistencePort,
-    arbiter: Arbiter,
+    arbiters: Vec<Arbiter>,
 }
 
 impl PersistenceHandle {
@@ -106,7 +109,23 @@ impl PersistenceHandle {
         if self.port.flush.send(Flush(reply)).await.is_ok() && done.await.is_err() {
             log::warn!("the store ended before everything was written");
         }
-        self.arbiter.stop();
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+    }
+
+    /// This one for what has no slot, and `stores` for the rest, each for the slots that `of_slots`
+    /// says.
+    #[must_use]
+    pub fn and_for_slots(self, stores: Vec<Self>, of_slots: Box<[u8; 256]>) -> Self {
+        let ports = stores.iter().map(|store| store.port.clone()).collect();
+        let shelf = Shelf::new(&self.port, ports, of_slots);
+        let arbiter = Arbiter::new();
+        let addr = Shelf::start_in_arbiter(&arbiter.handle(), |_| shelf);
+        let port = shelf::port(&addr, &self.port);
+        let theirs = stores.into_iter().flat_map(|store| store.arbiters);
+        let arbiters = [arbiter].into_iter().chain(self.arbiters).chain(theirs).collect();
+        Self { port, arbiters }
     }
 }
 
@@ -137,13 +156,14 @@ impl Persistence {
             .connection_timeout(Duration::from_millis(database.busy_timeout_ms))
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(opener.clone());
-        let waiting = Waiting::new(database.queue_max);
+        let shared = sharing.as_ref().map(|sharing| sharing.waiting.clone());
+        let waiting = shared.unwrap_or_else(|| Waiting::new(database.queue_max));
         let actor = Self {
             opener,
             connection: Some(connection),
             readers: Readers::start(pool, database.readers)?,
             last: LastSeqs::default(),
-            here: sharing.map(|sharing| sharing.here),
+            here: sharing.as_ref().map(|sharing| sharing.here),
             jobs: Vec::new(),
             kept: Vec::new(),
             events: 0,
@@ -159,7 +179,7 @@ impl Persistence {
         };
         let arbiter = Arbiter::new();
         let addr = Self::start_in_arbiter(&arbiter.handle(), |_| actor);
-        Ok(PersistenceHandle { port: port(&addr, waiting), arbiter })
+        Ok(PersistenceHandle { port: port(&addr, waiting), arbiters: vec![arbiter] })
     }
 
     fn take(&mut self, job: Job, ctx: &mut Context<Self>) {

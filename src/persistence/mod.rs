@@ -15,6 +15,7 @@ mod readers;
 mod rows;
 mod schema;
 mod sessions;
+mod shelf;
 mod slots;
 mod stored_notes;
 

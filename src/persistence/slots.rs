@@ -276,6 +276,16 @@ pub(super) fn hold(
     Ok(rows.into_iter().map(|row| (Slot(row.slot as u8), Epoch(row.epoch))).collect())
 }
 
+/// Whether `here` has the first slot of this database, or nobody has any: one node sees to what is of
+/// no slot.
+pub(super) fn is_first(here: NodeNumber, connection: &mut StoreConnection) -> QueryResult<bool> {
+    let StoreConnection::Postgres(inner) = connection else { return Ok(true) };
+    let rows: Vec<SlotRow> =
+        diesel::sql_query("SELECT slot, node, epoch FROM slots ORDER BY slot LIMIT 1")
+            .load(inner)?;
+    Ok(rows.first().is_none_or(|row| row.node == number(here)))
+}
+
 /// Gives up what waits or rests longer than this, so that a node that is stopped in the middle of
 /// something holds up nobody.
 pub(super) fn give_up_after(

@@ -12,6 +12,7 @@
     reason = "a test that cannot go on says so"
 )]
 
+mod databases;
 mod delivery;
 mod device;
 mod failures;

@@ -25,10 +25,22 @@ pub(crate) struct World {
     database: Option<Database>,
 }
 
-struct Database {
+pub(crate) struct Database {
     admin: String,
     name: String,
-    url: String,
+    pub(crate) url: String,
+}
+
+impl Database {
+    /// A fresh one.
+    pub(crate) fn new(admin: String) -> Self {
+        let name = format!("cluster_{}", uuid::Uuid::new_v4().simple());
+        let mut connection = PgConnection::establish(&admin).unwrap();
+        connection.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+        let (host, _) = admin.rsplit_once('/').unwrap();
+        let url = format!("{host}/{name}");
+        Self { admin, name, url }
+    }
 }
 
 impl Drop for Database {
@@ -49,23 +61,23 @@ struct Count {
 
 /// Runs a test with three nodes that share a Postgres, if there is one, and a NATS.
 pub(crate) fn on_three_nodes<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
-    let Some(admin) = std::env::var("STAFFETTA_TEST_POSTGRES").ok() else {
-        eprintln!("left out: STAFFETTA_TEST_POSTGRES is not set");
-        return;
-    };
-    in_turn(|server| async move {
-        let name = format!("cluster_{}", uuid::Uuid::new_v4().simple());
-        let mut connection = PgConnection::establish(&admin).unwrap();
-        connection.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
-        let (host, _) = admin.rsplit_once('/').unwrap();
-        let url = format!("{host}/{name}");
-        let mut world =
-            World::new(server, Some(Database { admin: admin.clone(), name, url })).await;
+    on_no_nodes(|mut world| async move {
         for name in ["a", "b", "c"] {
             world.add(name).await;
         }
         world.settle(3).await;
         test(world).await;
+    });
+}
+
+/// The same, before the first node.
+pub(crate) fn on_no_nodes<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
+    let Some(admin) = std::env::var("STAFFETTA_TEST_POSTGRES").ok() else {
+        eprintln!("left out: STAFFETTA_TEST_POSTGRES is not set");
+        return;
+    };
+    in_turn(|server| async move {
+        test(World::new(server, Some(Database::new(admin))).await).await;
     });
 }
 
@@ -95,6 +107,11 @@ impl World {
 
     /// Starts one more node.
     pub(crate) async fn add(&mut self, name: &str) {
+        self.add_with(name, &[]).await;
+    }
+
+    /// Starts one more node, with these settings too.
+    pub(crate) async fn add_with(&mut self, name: &str, more: &[String]) {
         let mut settings = self.common();
         settings.extend([
             format!("database.url={}", self.database.as_ref().unwrap().url),
@@ -102,8 +119,14 @@ impl World {
             format!("cluster.lease_ms={}", LEASE.as_millis()),
             "cluster.renew_ms=500".to_owned(),
         ]);
+        settings.extend_from_slice(more);
         let node = Node::start(self.folder.path(), name, settings).await;
         self.nodes.push(node);
+    }
+
+    /// The URL of the database.
+    pub(crate) fn url(&self) -> &str {
+        &self.database.as_ref().unwrap().url
     }
 
     pub(crate) fn common(&self) -> Vec<String> {

@@ -8,7 +8,7 @@ use super::{Persistence, open};
 use crate::clock;
 use crate::persistence::connection::in_transaction;
 use crate::persistence::messages::{LogPruned, StoreError};
-use crate::persistence::{broadcasts, dead_letters as letters, events, notes, sessions};
+use crate::persistence::{broadcasts, dead_letters as letters, events, notes, sessions, slots};
 
 /// The pause between two steps of pruning, for traffic to go on.
 const PRUNE_PAUSE: Duration = Duration::from_millis(20);
@@ -26,7 +26,8 @@ impl Persistence {
     /// more.
     fn prune_step(&mut self, ctx: &mut Context<Self>) {
         match self.prune() {
-            Ok(0) => {
+            Ok(None) => self.is_pruning = false,
+            Ok(Some(0)) => {
                 if self.pruned > 0 {
                     log::info!(
                         "pruned {} events, sessions and tombstones past their age",
@@ -35,7 +36,7 @@ impl Persistence {
                 }
                 self.is_pruning = false;
             }
-            Ok(removed) => {
+            Ok(Some(removed)) => {
                 self.pruned += removed;
                 ctx.run_later(PRUNE_PAUSE, |actor, ctx| actor.prune_step(ctx));
             }
@@ -47,7 +48,8 @@ impl Persistence {
         }
     }
 
-    fn prune(&mut self) -> Result<usize, StoreError> {
+    /// How much it pruned; none when that is another node's to do.
+    fn prune(&mut self) -> Result<Option<usize>, StoreError> {
         let now = clock::wall();
         let step_max = self.retention.prune_step_max;
         let events_before = now.minus_ms(self.retention.events_age_s.saturating_mul(1_000));
@@ -56,6 +58,11 @@ impl Persistence {
         let letters_before = now.minus_ms(self.retention.dead_letters_age_s.saturating_mul(1_000));
         let letters_max = self.dead_letters_max;
         let connection = open(&self.opener, &mut self.connection)?;
+        if let Some(here) = self.here
+            && !slots::is_first(here, connection)?
+        {
+            return Ok(None);
+        }
         let (removed, users) = in_transaction(connection, |connection| {
             let (mut removed, users) = events::prune(events_before, step_max, connection)?;
             removed += sessions::prune(sessions_before, step_max, connection)?;
@@ -72,6 +79,6 @@ impl Persistence {
                 }
             }
         }
-        Ok(removed)
+        Ok(Some(removed))
     }
 }
