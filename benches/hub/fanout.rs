@@ -1,5 +1,4 @@
-//! One event to a thousand connections: CPU per delivery, beside a loop of raw framed writes, and
-//! by Socket.IO beside the native dialect.
+//! One event to a thousand connections: CPU per delivery, beside a loop of raw framed writes.
 
 use std::time::Duration;
 
@@ -10,35 +9,26 @@ use tokio::net::TcpStream;
 use crate::server::Server;
 use crate::socket::{Http, Ws};
 
-const CONNECTIONS: usize = 1_000;
+pub(crate) const CONNECTIONS: usize = 1_000;
 const EVENTS: usize = 300;
-const RATE: usize = 50;
-const BYTES: usize = 200;
+pub(crate) const RATE: usize = 50;
+pub(crate) const BYTES: usize = 200;
 const ROUNDS: usize = 3;
 
 /// What the connections speak.
 #[derive(Clone, Copy)]
-enum Spoken {
+pub(crate) enum Spoken {
     Native,
     SocketIo,
 }
 
-/// Both dialects, in turn.
-pub(crate) async fn socketio() {
-    println!(
-        "one event to {CONNECTIONS} Socket.IO clients, {RATE} events/s, CPU per delivery beside /ws"
-    );
-    let (mut natives, mut ios) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        natives.push(hub(Spoken::Native).await);
-        ios.push(hub(Spoken::SocketIo).await);
-    }
-    natives.sort_by(f64::total_cmp);
-    ios.sort_by(f64::total_cmp);
-    let (native, io) = (natives[ROUNDS / 2], ios[ROUNDS / 2]);
-    println!("  /ws, plain              {native:6.2} µs   {natives:.2?}");
-    println!("  Socket.IO, plain        {io:6.2} µs   {ios:.2?}");
-    println!("  ratio                   {:6.2}      (asked: at most 1.5)", io / native);
+/// What makes a server send one event to everyone.
+#[derive(Clone, Copy)]
+pub(crate) struct Order<'a> {
+    /// Where it is posted to.
+    pub(crate) path: &'a str,
+    pub(crate) token: &'a str,
+    pub(crate) body: &'a str,
 }
 
 pub(crate) async fn run() {
@@ -88,40 +78,53 @@ async fn raw() -> f64 {
     per_delivery(server.cpu() - before)
 }
 
-async fn hub(spoken: Spoken) -> f64 {
+/// The hub's CPU per delivery, in microseconds.
+pub(crate) async fn hub(spoken: Spoken) -> f64 {
     let many = format!("limits.connections_per_user_max={CONNECTIONS}");
     let server = Server::hub(&[&many]).await;
     let token = server.token("alice", &[]);
-    let mut readers = Vec::new();
+    let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
-        let mut ws = match spoken {
+        connections.push(match spoken {
             Spoken::Native => Ws::attach(server.port, &token, None).await,
             Spoken::SocketIo => Ws::join(server.port, &token).await,
-        };
-        readers.push(tokio::spawn(async move {
-            let mut left = EVENTS;
-            while left > 0 {
-                match &ws.next().await[..] {
-                    b"2" => ws.send(b"3").await,
-                    _ => left -= 1,
-                }
-            }
-            ws
-        }));
+        });
     }
-    let publisher = server.token("app", &[Scope::Publish]);
-    let mut http = Http::connect(server.port).await;
+    let token = server.token("app", &[Scope::Publish]);
     let body = format!(r#"{{"type":"added","data":{{"x":"{}"}}}}"#, "x".repeat(BYTES - 100));
+    let order = Order { path: "/api/v1/users/alice/events", token: &token, body: &body };
+    per_delivery_of(&server, connections, order).await
+}
+
+/// The server's CPU per delivery, in microseconds, when this is ordered at [`RATE`].
+pub(crate) async fn per_delivery_of(
+    server: &Server,
+    connections: Vec<Ws>,
+    order: Order<'_>,
+) -> f64 {
+    let reading: Vec<_> =
+        connections.into_iter().map(|ws| tokio::spawn(read(ws, EVENTS))).collect();
+    let mut http = Http::connect(server.port).await;
     let before = server.cpu();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / RATE as u32);
     for _ in 0..EVENTS {
         tick.tick().await;
-        let (status, text) =
-            http.call("POST", "/api/v1/users/alice/events", &publisher, &body).await;
+        let (status, text) = http.call("POST", order.path, order.token, order.body).await;
         assert_eq!(status, 201, "{text}");
     }
-    for reader in readers {
+    for reader in reading {
         reader.await.unwrap();
     }
     per_delivery(server.cpu() - before)
+}
+
+/// Reads `left` events, and answers pings.
+async fn read(mut ws: Ws, mut left: usize) -> Ws {
+    while left > 0 {
+        match &ws.next().await[..] {
+            b"2" => ws.send(b"3").await,
+            _ => left -= 1,
+        }
+    }
+    ws
 }

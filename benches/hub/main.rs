@@ -18,6 +18,7 @@ mod literal;
 mod mqtt;
 mod server;
 mod socket;
+mod socketio;
 
 use std::process::Command;
 
@@ -43,7 +44,7 @@ async fn run(only: Option<&str>) {
         fanout::run().await;
     }
     if wanted("socketio") {
-        fanout::socketio().await;
+        socketio::run().await;
     }
     if wanted("durable") {
         durable::run().await;

@@ -45,8 +45,7 @@ impl Server {
     /// This program in another of its lives.
     pub(crate) async fn other_life(name: &str) -> Self {
         let program = std::env::current_exe().unwrap();
-        let port = free_port();
-        Self::start(&program.to_string_lossy(), &[name, &port.to_string()], port).await
+        Self::program(&program.to_string_lossy(), &[name]).await
     }
 
     /// A private mosquitto with these settings.
@@ -55,6 +54,14 @@ impl Server {
         let listener = format!("listener {port} 127.0.0.1\n{settings}");
         std::fs::write(folder.path().join("mosquitto.conf"), listener).unwrap();
         Self::start_in(folder, "mosquitto", &["-c", "mosquitto.conf"], port).await
+    }
+
+    /// Another program, whose last argument is its port.
+    pub(crate) async fn program(program: &str, args: &[&str]) -> Self {
+        let port = free_port();
+        let text = port.to_string();
+        let args: Vec<_> = args.iter().copied().chain([&text[..]]).collect();
+        Self::start(program, &args, port).await
     }
 
     async fn start(program: &str, args: &[&str], port: u16) -> Self {
@@ -67,11 +74,13 @@ impl Server {
             .args(args)
             .current_dir(folder.path())
             .env("STAFFETTA_LOG", "error")
+            .env("NODE_ENV", "production")
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Self { child, port, folder };
+        let mut server = Self { child, port, folder };
         while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            assert!(server.child.try_wait().unwrap().is_none(), "{program} did not start");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         server

@@ -32,7 +32,14 @@ impl Ws {
     pub(crate) async fn join(port: u16, token: &str) -> Self {
         let mut ws = Self::open(port, "/socket.io/?EIO=4&transport=websocket").await;
         ws.send(format!(r#"40{{"token":"{token}"}}"#).as_bytes()).await;
-        assert!(ws.next().await.starts_with(b"40{"), "not joined");
+        let mut answer = ws.next().await;
+        // Some servers ping at once.
+        while answer == b"2" {
+            ws.send(b"3").await;
+            answer = ws.next().await;
+        }
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.starts_with("40{"), "not joined: {text}");
         ws
     }
 
