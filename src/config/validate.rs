@@ -92,9 +92,10 @@ fn bounds(config: &Config) -> Vec<Bound> {
         ("server", "connections_max", server.connections_max as u64, 1, 10_000_000),
         ("server", "drain_ms", server.drain_ms, 0, 60_000),
         ("server", "body_bytes_max", server.body_bytes_max as u64, 1_024, GIB),
-        ("server", "head_timeout_ms", server.head_timeout_ms, 10, 600_000),
+        // actix looks at its clock twice a second: shorter ones would end at once, or never.
+        ("server", "head_timeout_ms", server.head_timeout_ms, 1_000, 600_000),
         ("server", "body_timeout_ms", server.body_timeout_ms, 10, 3_600_000),
-        ("server", "keep_alive_ms", server.keep_alive_ms, 10, 3_600_000),
+        ("server", "keep_alive_ms", server.keep_alive_ms, 1_000, 3_600_000),
         ("database", "readers", u64::from(database.readers), 1, 256),
         ("database", "busy_timeout_ms", database.busy_timeout_ms, 100, 600_000),
         ("database", "group_max", database.group_max as u64, 1, 10_000),
