@@ -7,7 +7,7 @@ use crate::program::{API_KEY, Program};
 use crate::world::{Stop, TestHub, on_both};
 
 /// Every table there may be, now and then.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 12] = [
     "events",
     "users",
     "sessions",
@@ -16,6 +16,9 @@ const TABLES: [&str; 9] = [
     "note_members",
     "note_events",
     "dead_letters",
+    "nodes",
+    "slots",
+    "node_numbers",
     "__diesel_schema_migrations",
 ];
 
