@@ -10,6 +10,8 @@ import { join, resolve } from "node:path";
 const BINARY = resolve(
   process.env.STAFFETTA_BIN ?? join(import.meta.dirname, "../../target/debug/staffetta"),
 );
+// The hub takes every `STAFFETTA_…` for a setting.
+const { STAFFETTA_BIN: _, ...ENVIRONMENT } = process.env;
 const API_KEY = "a-key-for-tests-only-0123456789";
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -57,7 +59,7 @@ export class Hub {
     ].flatMap(([key, value]) => ["--set", `${key}=${value}`]);
     const args = ["serve", ...(conformance ? ["--conformance"] : []), ...hub.settings];
     hub.process = spawn(BINARY, args, {
-      env: { ...process.env, STAFFETTA_API_KEY: API_KEY, STAFFETTA_LOG: process.env.STAFFETTA_LOG ?? "warn" },
+      env: { ...ENVIRONMENT, STAFFETTA_API_KEY: API_KEY, STAFFETTA_LOG: process.env.STAFFETTA_LOG ?? "warn" },
       stdio: ["ignore", "pipe", "inherit"],
       cwd: hub.folder,
     });
@@ -70,7 +72,7 @@ export class Hub {
   }
 
   token(user, ...args) {
-    return execFileSync(BINARY, ["token", user, ...args, ...this.settings], { encoding: "utf8" }).trim();
+    return execFileSync(BINARY, ["token", user, ...args, ...this.settings], { encoding: "utf8", env: ENVIRONMENT }).trim();
   }
 
   async call(method, path, body) {
