@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Message, Recipient};
-use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::cluster::View;
