@@ -81,7 +81,7 @@ async fn raw() -> f64 {
 /// The hub's CPU per delivery, in microseconds.
 pub(crate) async fn hub(spoken: Spoken) -> f64 {
     let many = format!("limits.connections_per_user_max={CONNECTIONS}");
-    let server = Server::hub(&[&many]).await;
+    let server = Server::hub(&[&many, "limits.auths_per_minute_max=0"]).await;
     let token = server.token("alice", &[]);
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {

@@ -37,7 +37,10 @@ before(async () => {
     response.end(script ? readFileSync(script) : PAGE);
   });
   await new Promise((done) => pages.listen(0, "127.0.0.1", done));
-  const set = [["limits.connections_per_user_max", "2000"]];
+  const set = [
+    ["limits.connections_per_user_max", "2000"],
+    ["limits.auths_per_minute_max", "0"],
+  ];
   [hub, echo, browser] = await Promise.all([
     Hub.start({ set: [...ANY_PAGE, ...set] }),
     Hub.start({ conformance: true }),
@@ -61,7 +64,8 @@ afterEach(async () => {
 
 /** A page with a profile of its own, and `used`: by which transports it spoke to a hub. */
 async function newPage() {
-  const context = await browser.newContext();
+  // The pages of the hub allow no scripts but their own.
+  const context = await browser.newContext({ bypassCSP: true });
   const page = await context.newPage();
   page.used = new Set();
   page.on("websocket", (socket) => socket.url().includes("EIO=4") && page.used.add("websocket"));
@@ -155,8 +159,8 @@ for (const transports of WAYS) {
     });
 
     it("goes on after kill -9 of the hub with what was missed", async () => {
-      const set = [["socketio.recovery", "true"]];
-      let other = await Hub.start({ set: [...ANY_PAGE, ...set] });
+      const set = [...ANY_PAGE, ["socketio.recovery", "true"]];
+      let other = await Hub.start({ set });
       try {
         await page.evaluate(
           async ([url, options]) => {

@@ -19,6 +19,7 @@ before(async () => {
     ["socketio.server_version", "1.135.3"],
     ["delivery.ack_wait_ms", "300"],
     ["limits.connections_per_user_max", "2000"],
+    ["limits.auths_per_minute_max", "0"],
     ["server.allowed_origins", '["*"]'],
   ];
   [hub, echo] = await Promise.all([Hub.start({ set }), Hub.start({ conformance: true })]);
