@@ -84,8 +84,22 @@ impl History {
 
     /// What some session neither applied nor covered by a full sync.
     pub(crate) fn lost(&self) -> Vec<String> {
-        let inner = self.0.lock().unwrap();
         let mut lost = Vec::new();
+        self.each_lost(|promise, name, session| {
+            let (seq, id) = (promise.seq, promise.id);
+            lost.push(format!("{name} lacks {seq} ({id}), synced to {}", session.synced_to));
+        });
+        lost
+    }
+
+    fn count_lost(&self) -> usize {
+        let mut count = 0;
+        self.each_lost(|_, _, _| count += 1);
+        count
+    }
+
+    fn each_lost(&self, mut tell: impl FnMut(&Promise, &str, &Session)) {
+        let inner = self.0.lock().unwrap();
         for promise in &inner.promises {
             for name in &promise.sessions {
                 let session = &inner.sessions[name];
@@ -93,15 +107,10 @@ impl History {
                 let has =
                     session.applied.get(&promise.seq).is_some_and(|(id, _)| *id == promise.id);
                 if !has && promise.seq > session.synced_to {
-                    let (seq, id) = (promise.seq, promise.id);
-                    lost.push(format!(
-                        "{name} lacks {seq} ({id}), synced to {}",
-                        session.synced_to
-                    ));
+                    tell(promise, name, session);
                 }
             }
         }
-        lost
     }
 
     pub(crate) async fn wait_for_sessions(&self, count: usize) {
@@ -112,11 +121,17 @@ impl History {
         }
     }
 
-    /// Waits until nothing is missing, at most this long.
-    pub(crate) async fn settle(&self, at_most: Duration) {
-        let deadline = tokio::time::Instant::now() + at_most;
-        while !self.lost().is_empty() && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    /// Waits until nothing is missing, or nothing more has come for this long.
+    pub(crate) async fn settle(&self, patience: Duration) {
+        let mut deadline = tokio::time::Instant::now() + patience;
+        let mut missing = self.count_lost();
+        while missing > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let now_missing = self.count_lost();
+            if now_missing < missing {
+                deadline = tokio::time::Instant::now() + patience;
+            }
+            missing = now_missing;
         }
     }
 
