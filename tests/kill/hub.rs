@@ -7,10 +7,18 @@ use std::time::Duration;
 use staffetta::auth::{Scope, Secret, sign};
 use staffetta::{UserId, clock};
 
+/// What a hub is started with beside the defaults of these tests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extra {
+    pub(crate) settings: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
+}
+
 pub(crate) struct Process {
-    child: Child,
+    pub(crate) child: Child,
     folder: PathBuf,
     url: String,
+    extra: Extra,
     pub(crate) port: u16,
 }
 
@@ -21,13 +29,14 @@ impl Drop for Process {
 }
 
 impl Process {
-    pub(crate) async fn start(folder: &Path, url: &str) -> Self {
+    pub(crate) async fn start(folder: &Path, url: &str, extra: Extra) -> Self {
         // A port that is free now; nothing else here asks for one.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let child = spawn(folder, url, port);
-        let mut process = Self { child, folder: folder.to_owned(), url: url.to_owned(), port };
+        let child = spawn(folder, url, port, &extra);
+        let mut process =
+            Self { child, folder: folder.to_owned(), url: url.to_owned(), extra, port };
         process.wait().await;
         process
     }
@@ -38,7 +47,7 @@ impl Process {
     }
 
     pub(crate) async fn restart(&mut self) {
-        self.child = spawn(&self.folder, &self.url, self.port);
+        self.child = spawn(&self.folder, &self.url, self.port, &self.extra);
         self.wait().await;
     }
 
@@ -60,10 +69,12 @@ impl Process {
     }
 }
 
-fn spawn(folder: &Path, url: &str, port: u16) -> Child {
+fn spawn(folder: &Path, url: &str, port: u16, extra: &Extra) -> Child {
     Command::new(env!("CARGO_BIN_EXE_staffetta"))
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--database-url", url])
         .args(["--set", "delivery.ack_wait_ms=300", "--set", "delivery.redeliveries_max=1000"])
+        .args(extra.settings.iter().flat_map(|setting| ["--set", setting]))
+        .envs(extra.environment.iter().map(|(name, value)| (name, value)))
         .current_dir(folder)
         .env("STAFFETTA_LOG", "error")
         .stdout(Stdio::null())

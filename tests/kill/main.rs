@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use history::History;
-use hub::Process;
+use hub::{Extra, Process};
 
 const ROUNDS: u64 = 20;
 const USERS: usize = 4;
@@ -59,7 +59,7 @@ fn run(folder: &std::path::Path, url: &str) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut process = Process::start(folder, url).await;
+        let mut process = Process::start(folder, url, Extra::default()).await;
         let history = Arc::new(History::default());
         let over = Arc::new(AtomicBool::new(false));
         let mut devices = Vec::new();
