@@ -1,6 +1,6 @@
 # Everything a developer runs. `make test` installs what it needs where it is missing.
 
-.PHONY: test lint bench docs autobahn help
+.PHONY: test lint bench docs autobahn instructions help
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,3 +23,6 @@ autobahn: ## Runs the Autobahn fuzzing client against the hub's frames; needs Py
 
 bench: ## Runs the benches, each beside its limits, and prints the ratios.
 	@benches/run.sh
+
+instructions: ## Counts the instructions of the hot pure pieces; UPDATE=1 records them.
+	UPDATE=$(UPDATE) cargo test --locked --test instructions

@@ -28,6 +28,12 @@ if ! command -v chromium >/dev/null && [ -z "${CHROMIUM:-}" ]; then
     # Chromium on a machine without fonts shows no text.
     missing+=(chromium fonts-dejavu-core)
 fi
+if ! command -v valgrind >/dev/null; then
+    missing+=(valgrind)
+fi
+if ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
+    missing+=(libfaketime)
+fi
 if [ ${#missing[@]} -eq 0 ]; then
     install_javascript_tools
     exit 0
