@@ -197,6 +197,7 @@ test("a hub with keys of its own signs nobody in", async () => {
     const page = await context.newPage();
     await page.goto(`${keys.url}/demo`);
     await page.click("text=Start");
+    await page.waitForSelector("#problem:not(:empty)");
     assert.match(await page.textContent("#problem"), /keys of its own/);
   } finally {
     await keys.close();
