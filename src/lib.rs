@@ -27,6 +27,7 @@ pub mod notes;
 pub mod pages;
 pub mod persistence;
 pub mod protocol;
+mod push;
 pub mod registry;
 pub mod server;
 pub mod socketio;

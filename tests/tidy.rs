@@ -37,6 +37,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/commands.rs", &["use actix", "diesel::", "jsonwebtoken", "tokio"]),
     ("src/registry/", &["diesel::", "jsonwebtoken", "actix_web_actors"]),
     ("src/ws/", &["diesel::", "jsonwebtoken"]),
+    ("src/push/", &["diesel::", "jsonwebtoken", "actix_web", "::actor"]),
     ("src/webhooks/", &["diesel::", "jsonwebtoken", "actix_web", "::actor"]),
     ("src/socketio/", &["diesel::", "jsonwebtoken", "::actor"]),
     ("src/socketio/beats.rs", PURE),
@@ -60,7 +61,17 @@ const PURE: &[&str] =
 const ONLY: &[(&str, &[&str])] = &[
     ("aws_lc_rs", &["src/auth/", "src/server/tls.rs", "src/webhooks/sign.rs"]),
     ("async_nats", &["src/cluster/nats.rs"]),
-    ("ureq::", &["src/auth/jwks.rs", "src/cli/", "src/config/webhooks.rs", "src/webhooks/post.rs"]),
+    (
+        "ureq::",
+        &[
+            "src/auth/jwks.rs",
+            "src/cli/",
+            "src/config/webhooks.rs",
+            "src/config/push.rs",
+            "src/push/post.rs",
+            "src/webhooks/post.rs",
+        ],
+    ),
 ];
 
 /// Only these may name a concrete actor of another part.

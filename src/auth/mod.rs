@@ -15,6 +15,7 @@ mod nonces;
 mod secret;
 mod sign;
 mod tickets;
+mod vapid;
 mod verifier;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub use self::nonces::Nonces;
 pub use self::secret::{Secret, SecretOrigin};
 pub use self::sign::sign;
 pub use self::tickets::{CONSOLE_USER, TicketVerifier, Tickets};
+pub use self::vapid::VapidKey;
 pub use self::verifier::JwtVerifier;
 use crate::protocol::{Timestamp, UserId};
 

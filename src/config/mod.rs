@@ -13,6 +13,7 @@ mod limits;
 mod load;
 mod log;
 mod notes;
+mod push;
 mod server;
 mod socketio;
 mod validate;
@@ -30,6 +31,7 @@ pub use self::limits::{LimitsConfig, WsConfig};
 pub use self::load::{ConfigError, Origin, Settings, Sources};
 pub use self::log::{LogConfig, LogFormat};
 pub use self::notes::NotesConfig;
+pub use self::push::PushConfig;
 pub use self::server::{DatabaseConfig, PublishConfig, ServerConfig, Synchronous, TlsConfig};
 pub use self::socketio::{Reject, SocketioConfig, SocketioPath};
 pub use self::webhooks::WebhooksConfig;
@@ -62,6 +64,8 @@ pub struct Config {
     pub notes: NotesConfig,
     /// Where commands and the hub's own events are posted to.
     pub webhooks: WebhooksConfig,
+    /// How sleeping devices are woken.
+    pub push: PushConfig,
     /// The demo.
     pub demo: DemoConfig,
     /// Other nodes.

@@ -1,7 +1,7 @@
 //! Which values make sense: bounds of single settings, and settings that must fit one another.
 
 use super::webhooks::is_http_url;
-use super::{ClusterConfig, Config, KeyAlgorithm, KeyConfig};
+use super::{ClusterConfig, Config, KeyAlgorithm, KeyConfig, PushConfig};
 use crate::auth::Scope;
 
 /// Every problem of a configuration; `from` says where a setting came from, if it was given.
@@ -13,7 +13,10 @@ pub(super) fn problems(
     let given = |section: &str, key: &str| {
         from(section, key).map(|origin| format!(" ({origin})")).unwrap_or_default()
     };
-    let bounds = bounds(config).into_iter().chain(cluster_bounds(&config.cluster));
+    let bounds = bounds(config)
+        .into_iter()
+        .chain(push_bounds(&config.push))
+        .chain(cluster_bounds(&config.cluster));
     for (section, key, value, least, most) in bounds {
         if !(least..=most).contains(&value) {
             let origin = given(section, key);
@@ -52,6 +55,10 @@ pub(super) fn problems(
     for (key, problem) in config.log.problems() {
         let origin = given("log", key);
         problems.push(format!("log.{key}{origin}: {problem}"));
+    }
+    if let Some(problem) = config.push.problem() {
+        let origin = given("push", "contact");
+        problems.push(format!("push.contact{origin}: {problem}"));
     }
     for (key, problem) in config.socketio.problems() {
         let origin = given("socketio", key);
@@ -196,6 +203,14 @@ fn cluster_bounds(cluster: &ClusterConfig) -> [Bound; 3] {
         ("cluster", "lease_ms", cluster.lease_ms, 300, 600_000),
         ("cluster", "renew_ms", cluster.renew_ms, 100, 200_000),
         ("cluster", "answer_wait_ms", cluster.answer_wait_ms, 100, 60_000),
+    ]
+}
+
+fn push_bounds(push: &PushConfig) -> [Bound; 3] {
+    [
+        ("push", "after_ms", push.after_ms, 100, 7 * DAY_MS),
+        ("push", "ttl_s", push.ttl_s, 0, 28 * 86_400),
+        ("push", "timeout_ms", push.timeout_ms, 10, 600_000),
     ]
 }
 

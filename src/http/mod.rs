@@ -18,6 +18,7 @@ mod health;
 mod notes;
 mod openapi;
 mod parameters;
+mod push;
 mod requests;
 mod route;
 mod sessions;
@@ -39,7 +40,7 @@ use actix_web::web::{self, ServiceConfig, ThinData};
 use actix_web::{HttpResponse, Route, guard};
 
 use self::error::{ApiError, Code};
-use crate::auth::{Authorize, Callers, Tickets};
+use crate::auth::{Authorize, Callers, Tickets, VapidKey};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::delivery::Publisher;
@@ -79,6 +80,8 @@ pub struct Parts {
     pub cluster: Option<Cluster>,
     /// Where consoles get their tickets.
     pub tickets: Arc<Tickets>,
+    /// The key of web push, if that is on.
+    pub push: Option<Arc<VapidKey>>,
 }
 
 /// What every handler may use. Cheap to clone.
@@ -135,6 +138,10 @@ impl HttpState {
         &self.0.drains
     }
 
+    fn push(&self) -> Option<&VapidKey> {
+        self.0.push.as_deref()
+    }
+
     fn cluster(&self) -> Option<&Cluster> {
         self.0.cluster.as_ref()
     }
@@ -164,12 +171,14 @@ const API: &str = "/api/v1";
 
 /// What a device asks, from a page of whatever origin: its token comes in a header, and never by
 /// itself as a cookie would.
-const FOR_PAGES: [&str; 5] = [
+const FOR_PAGES: [&str; 7] = [
     "/api/v1/sync",
     "/api/v1/notes",
     "/api/v1/notes/{note}",
     "/api/v1/notes/{note}/members",
     "/api/v1/notes/{note}/members/{user}",
+    "/api/v1/push/key",
+    "/api/v1/sessions/{session}/push",
 ];
 
 /// One path and what it takes.
@@ -209,6 +218,14 @@ fn mounts() -> Vec<Mount> {
         },
         at(delete.clone(), "/api/v1/notes/{note}/members/{user}", web::to(notes::members::unshare)),
         at(get.clone(), "/api/v1/route", web::to(route::route)),
+        at(get.clone(), "/api/v1/push/key", web::to(push::key)),
+        Mount {
+            path: "/api/v1/sessions/{session}/push",
+            routes: vec![
+                (post.clone(), web::to(push::register)),
+                (delete.clone(), web::to(push::forget)),
+            ],
+        },
         at(get.clone(), "/api/v1/dead-letters", web::to(dead_letters::list)),
         at(delete, "/api/v1/dead-letters/{id}", web::to(dead_letters::delete)),
         at(post.clone(), "/api/v1/drain", web::to(drain::drain)),

@@ -15,7 +15,8 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 use super::error::{Code, PROBLEM_JSON, Problem};
 use super::event_body::EventBody;
 use super::{
-    batch, bodies, broadcast, console, dead_letters, drain, error, events, health, notes, sessions,
+    batch, bodies, broadcast, console, dead_letters, drain, error, events, health, notes, push,
+    sessions,
     sync, trace,
 };
 
@@ -35,6 +36,9 @@ use super::{
         sessions::order_full_sync,
         sessions::closes,
         console::ticket,
+        push::key,
+        push::register,
+        push::forget,
         trace::trace,
         super::route::route,
         notes::list,

@@ -10,7 +10,7 @@ use super::cluster::{self, Membership, Places};
 use super::{Hub, Inner, webhooks};
 use crate::auth::{
     ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, Failures, JwtVerifier,
-    TicketVerifier, Tickets, TokenVerifier,
+    TicketVerifier, Tickets, TokenVerifier, VapidKey,
 };
 use crate::cluster::{BusError, View};
 use crate::commands::CommandHandler;
@@ -28,6 +28,7 @@ use crate::notes::NoteStore;
 use crate::persistence::messages::PersistencePort;
 use crate::persistence::{Persistence, PersistenceHandle, StoreSetupError, StoredNotes};
 use crate::protocol::HubEvent;
+use crate::push::Waker;
 use crate::registry::Drains;
 use crate::socketio::{IoHandlers, SocketIoState};
 use crate::webhooks::EventListener;
@@ -174,6 +175,7 @@ impl HubBuilder {
             webhooks: webhooks.clone(),
             cluster: cluster.clone(),
             tickets: Arc::clone(&tickets),
+            push: start_push(&config, &ports, persistence.port())?,
         });
         let socketio =
             SocketIoState::new(Arc::clone(&config), self.socketio, persistence.port().clone());
@@ -217,6 +219,20 @@ fn verifier(
     };
     let tickets = Arc::new(Tickets::default());
     Ok((Arc::clone(&tickets), Arc::new(TicketVerifier { tickets, tokens })))
+}
+
+/// Starts to wake sleeping devices, if the configuration says whom push services write to.
+fn start_push(
+    config: &Config,
+    ports: &DeliveryPorts,
+    persistence: &PersistencePort,
+) -> Result<Option<Arc<VapidKey>>, HubError> {
+    let Some(contact) = &config.push.contact else { return Ok(None) };
+    let key = Arc::new(VapidKey::load_or_create(&config.push.key_file, contact)?);
+    let pushes = persistence.pushes.clone();
+    let waker = Waker::new(&config.push, Arc::clone(&key), pushes, ports.clone());
+    actix::spawn(waker.run());
+    Ok(Some(key))
 }
 
 fn failures(auth: &AuthConfig) -> Arc<Failures> {

@@ -9,6 +9,7 @@ mod answers;
 mod dead_letters;
 mod notes;
 mod pruning;
+mod pushes;
 mod reads;
 
 use std::time::{Duration, Instant};
@@ -323,6 +324,7 @@ fn port(addr: &Addr<Persistence>, waiting: Waiting) -> PersistencePort {
         observe_pruning: addr.clone().recipient(),
         notes: notes::port(addr),
         dead_letters: dead_letters::port(addr),
+        pushes: pushes::port(addr),
         waiting,
     }
 }

@@ -13,8 +13,9 @@ use super::messages::{
     Append, AppendEvent, AppendOutcome, BroadcastOutcome, BroadcastProgress, Claim, ClaimSession,
     DeleteDeadLetter, DeleteSessions, FailDeadLetter, Floor, SaveDeadLetters, SaveFloors,
     SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, WriteNote,
+    WritePush,
 };
-use super::{broadcasts, dead_letters, notes, sessions};
+use super::{broadcasts, dead_letters, notes, pushes, sessions};
 use crate::notes::{NoteChange, NoteError, Shared};
 use crate::protocol::{NodeNumber, UserId};
 
@@ -35,6 +36,7 @@ pub(super) enum Write {
     SaveDeadLetters(SaveDeadLetters),
     FailDeadLetter(FailDeadLetter),
     DeleteDeadLetter(DeleteDeadLetter),
+    Push(WritePush),
 }
 
 impl Write {
@@ -80,7 +82,8 @@ impl Write {
             | Write::SettleNotes(_)
             | Write::SaveDeadLetters(_)
             | Write::FailDeadLetter(_)
-            | Write::DeleteDeadLetter(_) => 0,
+            | Write::DeleteDeadLetter(_)
+            | Write::Push(_) => 0,
         }
     }
 }
@@ -95,6 +98,7 @@ pub(super) struct Outcomes {
     pub(super) shares: VecDeque<Result<Shared, NoteError>>,
     pub(super) unshares: VecDeque<bool>,
     pub(super) deletions: VecDeque<bool>,
+    pub(super) pushes: VecDeque<bool>,
 }
 
 /// Writes a group.
@@ -185,6 +189,7 @@ fn write_all(
             Write::DeleteDeadLetter(delete) => {
                 outcomes.deletions.push_back(dead_letters::delete(delete.id, connection)?);
             }
+            Write::Push(push) => outcomes.pushes.push_back(pushes::write(push, connection)?),
         }
     }
     append(&mut batch, &mut outcomes, last, fence, connection)?;

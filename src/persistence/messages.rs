@@ -6,6 +6,7 @@
 mod broadcast;
 mod dead_letters;
 mod notes;
+mod pushes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,6 +29,7 @@ pub use self::notes::{
     ListNotes, NoteReply, NoteWrite, NotesPort, ReadMembers, ReadNote, ReadUnsettled, SettleNotes,
     ShareNote, UnshareNote, WriteNote,
 };
+pub use self::pushes::{ListPushes, PushChange, PushPort, Sleeper, WritePush};
 
 /// Why the store did not do what was asked. Nothing of it was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -365,6 +367,7 @@ pub struct PersistencePort {
     pub observe_pruning: Recipient<ObservePruning>,
     pub notes: NotesPort,
     pub dead_letters: DeadLetterPort,
+    pub pushes: PushPort,
     pub waiting: Waiting,
 }
 

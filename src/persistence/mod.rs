@@ -11,6 +11,7 @@ mod fence;
 mod group;
 pub mod messages;
 mod notes;
+mod pushes;
 mod readers;
 mod rows;
 mod schema;

@@ -111,3 +111,15 @@ diesel::table! {
         failed_at -> BigInt,
     }
 }
+
+diesel::table! {
+    pushes (session_id) {
+        session_id -> Text,
+        user_id -> Text,
+        endpoint -> Text,
+        created_at -> BigInt,
+        woken_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(pushes, sessions, events);

@@ -39,6 +39,7 @@ mod offline;
 mod old_database;
 mod operations;
 mod publish;
+mod push;
 mod reload;
 mod secrets;
 mod socketio;

@@ -113,7 +113,7 @@ never_asked!(Append, SaveSessions, SaveFloors, DeleteSessions, ClaimSession, Loa
 never_asked!(NextBroadcast, BroadcastProgress, Flush, ObservePruning);
 never_asked!(WriteNote, ShareNote, UnshareNote, SettleNotes);
 never_asked!(ReadNote, ListNotes, ReadMembers, ReadUnsettled);
-never_asked!(SaveDeadLetters);
+never_asked!(SaveDeadLetters, WritePush, ListPushes);
 
 /// Messages that are answered from the script.
 macro_rules! answered {
@@ -270,6 +270,7 @@ fn persistence_port(addr: &Addr<Probe>) -> PersistencePort {
             find: addr.clone().recipient(),
             list: addr.clone().recipient(),
         },
+        pushes: PushPort { write: addr.clone().recipient(), list: addr.clone().recipient() },
         waiting: Waiting::new(16),
     }
 }

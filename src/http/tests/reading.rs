@@ -324,7 +324,8 @@ async fn every_described_request_is_one_the_api_takes() {
     let mut sent = 0;
     for (path, item) in api["paths"].as_object().unwrap() {
         let content = &item["post"]["requestBody"]["content"]["application/json"];
-        if content.is_null() {
+        // What a device asks of its own session is held against a real store, in tests/it.
+        if content.is_null() || path.ends_with("/push") {
             continue;
         }
         let body = content["example"].to_string();

@@ -144,6 +144,7 @@ impl World {
             webhooks,
             cluster: None,
             tickets: Arc::default(),
+            push: None,
         });
         Self { probe, state, drains }
     }

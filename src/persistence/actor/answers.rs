@@ -5,8 +5,8 @@ use actix::{Message, Recipient};
 use super::Job;
 use crate::persistence::group::{Outcomes, Write};
 use crate::persistence::messages::{
-    Append, AppendOutcome, Appended, BroadcastOutcome, ClaimSession, Flush, LoadUser,
-    SessionClaimed, StoreError, Ticket, UserLoaded, UserSnapshot, Waiting,
+    Append, AppendOutcome, Appended, ClaimSession, Flush, LoadUser, SessionClaimed, StoreError,
+    Ticket, UserLoaded, UserSnapshot, Waiting,
 };
 
 type Results = Vec<(Ticket, Result<AppendOutcome, StoreError>)>;
@@ -45,8 +45,7 @@ pub(super) fn answer(
                 send(&reply, SessionClaimed { ticket, user, result });
             }
             Write::StartBroadcast(start) => {
-                let result: Result<BroadcastOutcome, _> =
-                    outcomes.broadcasts.pop_front().ok_or_else(lost);
+                let result = outcomes.broadcasts.pop_front().ok_or_else(lost);
                 // Whoever asked may have stopped waiting.
                 let _ = start.reply.send(result);
             }
@@ -69,6 +68,9 @@ pub(super) fn answer(
             }
             Write::DeleteDeadLetter(delete) => {
                 let _ = delete.reply.send(outcomes.deletions.pop_front().ok_or_else(lost));
+            }
+            Write::Push(push) => {
+                drop(push.reply.send(outcomes.pushes.pop_front().ok_or_else(lost)));
             }
             Write::SaveSessions(_)
             | Write::SaveFloors(_)

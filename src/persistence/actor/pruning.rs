@@ -8,7 +8,9 @@ use super::{Persistence, open};
 use crate::clock;
 use crate::persistence::connection::in_transaction;
 use crate::persistence::messages::{LogPruned, StoreError};
-use crate::persistence::{broadcasts, dead_letters as letters, events, notes, sessions, slots};
+use crate::persistence::{
+    broadcasts, dead_letters as letters, events, notes, pushes, sessions, slots,
+};
 
 /// The pause between two steps of pruning, for traffic to go on.
 const PRUNE_PAUSE: Duration = Duration::from_millis(20);
@@ -68,6 +70,7 @@ impl Persistence {
             removed += sessions::prune(sessions_before, step_max, connection)?;
             removed += broadcasts::prune(events_before, connection)?;
             removed += notes::prune(tombstones_before, events_before, step_max, connection)?;
+            removed += pushes::prune(connection)?;
             removed += letters::prune(letters_before, letters_max, step_max, connection)?;
             Ok((removed, users))
         })?;

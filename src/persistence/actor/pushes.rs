@@ -1,0 +1,34 @@
+//! Devices to be woken: written with the group, read on a reading thread.
+
+use actix::{Addr, Handler};
+
+use super::{Job, Persistence};
+use crate::persistence::group::Write;
+use crate::persistence::messages::{ListPushes, PushPort, WritePush};
+use crate::persistence::pushes;
+
+/// What others may ask about devices to be woken.
+pub(super) fn port(addr: &Addr<Persistence>) -> PushPort {
+    PushPort { write: addr.clone().recipient(), list: addr.clone().recipient() }
+}
+
+impl Handler<WritePush> for Persistence {
+    type Result = ();
+
+    fn handle(&mut self, write: WritePush, ctx: &mut Self::Context) {
+        self.take(Job::Write(Write::Push(write)), ctx);
+    }
+}
+
+impl Handler<ListPushes> for Persistence {
+    type Result = ();
+
+    fn handle(&mut self, list: ListPushes, _: &mut Self::Context) {
+        self.readers.read(move |connection| {
+            let ListPushes { before, devices_max, reply } = list;
+            let found = connection.and_then(|c| Ok(pushes::sleepers(before, devices_max, c)?));
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(found);
+        });
+    }
+}
