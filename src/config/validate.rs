@@ -56,6 +56,10 @@ pub(super) fn problems(
         let origin = given("log", key);
         problems.push(format!("log.{key}{origin}: {problem}"));
     }
+    if config.push.contact.is_some() && !config.cluster.databases.is_empty() {
+        problems
+            .push("push.contact: web push needs one database, not cluster.databases".to_owned());
+    }
     if let Some(problem) = config.push.problem() {
         let origin = given("push", "contact");
         problems.push(format!("push.contact{origin}: {problem}"));

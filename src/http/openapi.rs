@@ -16,8 +16,7 @@ use super::error::{Code, PROBLEM_JSON, Problem};
 use super::event_body::EventBody;
 use super::{
     batch, bodies, broadcast, console, dead_letters, drain, error, events, health, notes, push,
-    sessions,
-    sync, trace,
+    sessions, sync, trace,
 };
 
 #[derive(OpenApi)]

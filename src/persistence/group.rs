@@ -62,7 +62,8 @@ impl Write {
             | Write::SettleNotes(_)
             | Write::SaveDeadLetters(_)
             | Write::FailDeadLetter(_)
-            | Write::DeleteDeadLetter(_) => {}
+            | Write::DeleteDeadLetter(_)
+            | Write::Push(_) => {}
         }
     }
 

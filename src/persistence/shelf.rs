@@ -88,6 +88,7 @@ pub(super) fn port(addr: &Addr<Shelf>, main: &PersistencePort) -> PersistencePor
         observe_pruning: addr.clone().recipient(),
         notes: main.notes.clone(),
         dead_letters: main.dead_letters.clone(),
+        pushes: main.pushes.clone(),
         waiting: main.waiting.clone(),
     }
 }

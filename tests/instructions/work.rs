@@ -147,7 +147,7 @@ impl World {
             Output::Say { .. }
             | Output::Close { .. }
             | Output::SaveSession { .. }
-            | Output::DeleteSession(_)
+            | Output::DeleteSession(..)
             | Output::ReadLog { .. }
             | Output::Notice(_)
             | Output::Answer(..) => {}
