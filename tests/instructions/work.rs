@@ -145,6 +145,7 @@ impl World {
                 }
             }
             Output::Say { .. }
+            | Output::Resumed { .. }
             | Output::Close { .. }
             | Output::SaveSession { .. }
             | Output::DeleteSession(..)
