@@ -10,6 +10,7 @@ COPY migrations ./migrations
 COPY benches ./benches
 COPY clients/js/src ./clients/js/src
 COPY clients/js/demo ./clients/js/demo
+COPY clients/js/console ./clients/js/console
 RUN cargo build --release --locked --no-default-features --features cli,postgres-system
 
 # Run stage: slim, not root, one writable folder.
