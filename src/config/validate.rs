@@ -72,6 +72,12 @@ pub(super) fn problems(
         let origin = given("cluster", key);
         problems.push(format!("cluster.{key}{origin}: {problem}"));
     }
+    problems.extend(key_problems(config));
+    problems
+}
+
+fn key_problems(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
     for (index, key) in config.auth.keys.iter().enumerate() {
         problems.extend(key_problem(key).map(|p| format!("auth.keys[{index}]: {p}")));
     }

@@ -12,7 +12,7 @@ use crate::auth::{
     ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, Failures, JwtVerifier,
     TicketVerifier, Tickets, TokenVerifier, VapidKey,
 };
-use crate::cluster::{BusError, View};
+use crate::cluster::{BusError, Cluster, View};
 use crate::commands::CommandHandler;
 use crate::config::{AuthConfig, Config, DatabaseConfig};
 use crate::delivery::actor::{self as delivery_actor, ReliableDelivery};
@@ -141,22 +141,21 @@ impl HubBuilder {
         }
         let config = Arc::new(self.config);
         let (tickets, verifier) = verifier(self.verifier, &config.auth)?;
-        let api_keys = ApiKeys::from_config(&config.auth, self.api_key.as_deref())?;
-        let callers = Callers::new(api_keys, verifier.clone());
+        let keys = ApiKeys::from_config(&config.auth, self.api_key.as_deref())?;
+        let callers = Callers::new(keys, verifier.clone());
         let metrics = Metrics::new();
         let membership = cluster::join(&config).await?;
         let persistence = start_persistence(&config, membership.as_ref(), &metrics)?;
-        let dead_letters = persistence.port().dead_letters.clone();
+        let letters = persistence.port().dead_letters.clone();
         let (notices, webhooks) =
-            webhooks::start(&config.webhooks, self.on_event, dead_letters, &metrics)?;
+            webhooks::start(&config.webhooks, self.on_event, letters, &metrics)?;
         let view = membership.as_ref().map(Membership::view);
-        let (arbiters, here) =
-            start_deliveries(&config, persistence.port(), &metrics, &notices, view);
+        let store = persistence.port();
+        let (arbiters, here) = start_deliveries(&config, store, &metrics, &notices, view);
         let places = Places::default();
-        let cluster = places.join(membership, &config, &here).await?;
-        let ports = cluster.as_ref().map_or(here, |cluster| cluster.deliveries().clone());
-        let publisher = start_publisher(&config, &ports, persistence.port());
-        let notes = start_notes(self.notes, &config, persistence.port());
+        let (cluster, ports) = join(&places, membership, &config, here).await?;
+        let publisher = start_publisher(&config, &ports, store);
+        let notes = start_notes(self.notes, &config, store);
         let notebook = places.start_notebook(notes, &config, &publisher, cluster.as_ref());
         let extensions = Extensions::new(self.extensions);
         let authorize = everybody(self.authorize, &extensions);
@@ -165,7 +164,7 @@ impl HubBuilder {
             publisher: publisher.clone(),
             deliveries: ports.clone(),
             notebook: notebook.clone(),
-            persistence: persistence.port().clone(),
+            persistence: store.clone(),
             callers: callers.clone(),
             authorize: Arc::clone(&authorize),
             gate: gate.clone(),
@@ -175,10 +174,9 @@ impl HubBuilder {
             webhooks: webhooks.clone(),
             cluster: cluster.clone(),
             tickets: Arc::clone(&tickets),
-            push: start_push(&config, &ports, persistence.port())?,
+            push: start_push(&config, &ports, store)?,
         });
-        let socketio =
-            SocketIoState::new(Arc::clone(&config), self.socketio, persistence.port().clone());
+        let socketio = SocketIoState::new(config.clone(), self.socketio, store.clone());
         Ok(Hub(Arc::new(Inner {
             failures: failures(&config.auth),
             reloaded: Mutex::new((*config).clone()),
@@ -206,6 +204,18 @@ impl HubBuilder {
             socketio,
         })))
     }
+}
+
+/// Joins the other nodes, if there are any; says how everybody's deliveries are reached.
+async fn join(
+    places: &Places,
+    membership: Option<Membership>,
+    config: &Arc<Config>,
+    here: DeliveryPorts,
+) -> Result<(Option<Cluster>, DeliveryPorts), HubError> {
+    let cluster = places.join(membership, config, &here).await?;
+    let ports = cluster.as_ref().map_or(here, |cluster| cluster.deliveries().clone());
+    Ok((cluster, ports))
 }
 
 /// Who checks tokens: the host's verifier, or the hub's own; and tickets before either.
