@@ -37,6 +37,8 @@ urls=()
 stop() {
     status=$?
     trap - EXIT INT TERM
+    # Nobody may be reading what is said of their ends.
+    trap '' PIPE
     # Nodes first, so that they let their slots go and say so.
     for pid in "${started[@]:1}"; do
         kill -TERM "$pid" 2>/dev/null || true

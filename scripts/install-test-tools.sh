@@ -21,6 +21,9 @@ fi
 if ! command -v nats-server >/dev/null && [ ! -x /usr/sbin/nats-server ]; then
     missing+=(nats-server)
 fi
+if ! command -v haproxy >/dev/null && [ ! -x /usr/sbin/haproxy ]; then
+    missing+=(haproxy)
+fi
 if ! command -v npm >/dev/null; then
     missing+=(nodejs npm)
 fi

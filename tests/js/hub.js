@@ -7,7 +7,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
-const BINARY = resolve(
+export const BINARY = resolve(
   process.env.STAFFETTA_BIN ?? join(import.meta.dirname, "../../target/debug/staffetta"),
 );
 // The hub takes every `STAFFETTA_…` for a setting.
@@ -34,7 +34,7 @@ export async function until(what, condition, ms = 5_000) {
   }
 }
 
-async function freePort() {
+export async function freePort() {
   const server = createServer();
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
   const { port } = server.address();
