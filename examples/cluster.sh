@@ -30,7 +30,10 @@ if [ -z "$nats" ]; then
     exit 1
 fi
 
+program=$(readlink -f "$program")
 folder=$(mktemp -d)
+# Away from config.toml, which is for one node.
+cd "$folder"
 started=()
 urls=()
 
@@ -47,7 +50,7 @@ stop() {
         wait "$pid" 2>/dev/null || true
     done
     [ ${#started[@]} -eq 0 ] || kill "${started[0]}" 2>/dev/null || true
-    rm -rf "$folder"
+    cd / && rm -rf "$folder"
     exit "$status"
 }
 trap stop EXIT
