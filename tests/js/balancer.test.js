@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { test } from "node:test";
 import WebSocket from "ws";
@@ -114,6 +115,7 @@ test("a user's devices come to one node, and back through another", { skip }, as
   const alice = execFileSync(BINARY, ["token", "alice", "--set", secret], {
     encoding: "utf8",
     env: { PATH: process.env.PATH },
+    cwd: tmpdir(),
   }).trim();
   const authorization = `Bearer ${token}`;
   let number = 0;
