@@ -1,7 +1,5 @@
-//! What may be asked of Persistence, and what it answers.
-//!
-//! Writes are done in the order they were sent, many in one transaction. An answer comes to the
-//! `reply` recipient once the transaction is durable, or failed.
+//! What may be asked of Persistence, and what it answers once that is durable, or failed. Writes are
+//! done in the order they were sent, many in one transaction.
 
 mod broadcast;
 mod dead_letters;
