@@ -20,8 +20,6 @@ use crate::dialect::DialectKind;
 use crate::dialect::socketio::Marking;
 use crate::protocol::CloseCode;
 
-pub use self::times::Times;
-
 type Labels = [(&'static str, String); 1];
 
 /// The codes the hub closes with for reasons of its own.
@@ -66,7 +64,6 @@ pub struct Metrics {
     group_seconds: Histogram,
     publish_seconds: Histogram,
     acked_seconds: times::Histogram,
-    acked_within: Arc<Mutex<Latencies>>,
     registry: Arc<Mutex<Registry>>,
 }
 
@@ -122,7 +119,6 @@ impl Metrics {
             group_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             publish_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             acked_seconds: times::Histogram::default(),
-            acked_within: Arc::default(),
             registry: Arc::default(),
         };
         metrics.begin_at_zero();
@@ -243,12 +239,8 @@ impl Metrics {
         self.full_syncs_offline.inc_by(counts.full_syncs_offline);
         self.full_syncs_lost.inc_by(counts.full_syncs_lost);
         self.full_syncs_owed.inc_by(counts.full_syncs_owed);
-        self.acked_seconds.add(&counts.ack_times);
+        self.acked_seconds.add(&counts.acked_within);
         self.full_syncs_ordered.inc_by(counts.full_syncs_ordered);
-        if counts.acked > 0 {
-            let mut acked = self.acked_within.lock().unwrap_or_else(PoisonError::into_inner);
-            acked.add(&counts.acked_within);
-        }
     }
 
     /// The totals so far.
@@ -274,7 +266,7 @@ impl Metrics {
 
     /// From publishing to each ack, so far.
     pub fn acked_within(&self) -> Latencies {
-        *self.acked_within.lock().unwrap_or_else(PoisonError::into_inner)
+        self.acked_seconds.latencies()
     }
 
     /// Notes a transaction that appended events.

@@ -28,7 +28,6 @@ use super::trace::Traces;
 use super::user::{Tenant, User};
 use super::window::WindowLimits;
 use crate::dialect::DialectKind;
-use crate::metrics::Times;
 use crate::persistence::messages::{Floor, StoreError, Ticket, UserSnapshot};
 use crate::protocol::{
     CloseCode, ConnectionId, Epoch, HubEventKinds, Seq, SessionId, Timestamp, UserId,
@@ -81,7 +80,6 @@ pub struct Counts {
     pub full_syncs_offline: u64,
     pub full_syncs_lost: u64,
     pub full_syncs_owed: u64,
-    pub ack_times: Times,
     pub full_syncs_ordered: u64,
     pub acked_within: Latencies,
 }

@@ -7,29 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-/// The bounds of the buckets, in milliseconds; one more is for what is longer.
-const BOUNDS_MS: [u64; TIMES - 1] =
+use crate::delivery::latency::{BOUNDS_MS, BUCKETS, Latencies};
+
+/// The bounds that are exported, in milliseconds; each is a bound of [`Latencies`].
+const EXPORTED_MS: [u64; 15] =
     [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
-
-const TIMES: usize = 16;
-
-/// Durations counted by one who counts alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    counts: [u64; TIMES],
-    sum_ms: u64,
-}
-
-impl Times {
-    /// Counts one more.
-    pub fn add(&mut self, ms: u64) {
-        let bucket = BOUNDS_MS.partition_point(|bound| *bound < ms);
-        if let Some(count) = self.counts.get_mut(bucket) {
-            *count += 1;
-        }
-        self.sum_ms += ms;
-    }
-}
 
 /// What all of them counted.
 #[derive(Clone, Debug, Default)]
@@ -37,29 +19,44 @@ pub(super) struct Histogram(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    counts: [AtomicU64; TIMES],
+    counts: [AtomicU64; BUCKETS],
     sum_ms: AtomicU64,
 }
 
 impl Histogram {
-    pub(super) fn add(&self, times: &Times) {
-        if *times == Times::default() {
+    pub(super) fn add(&self, latencies: &Latencies) {
+        if *latencies == Latencies::default() {
             return;
         }
-        for (shared, count) in self.0.counts.iter().zip(times.counts) {
+        for (shared, count) in self.0.counts.iter().zip(latencies.counts) {
             shared.fetch_add(count, Ordering::Relaxed);
         }
-        self.0.sum_ms.fetch_add(times.sum_ms, Ordering::Relaxed);
+        self.0.sum_ms.fetch_add(latencies.sum_ms, Ordering::Relaxed);
+    }
+
+    /// What was counted so far.
+    pub(super) fn latencies(&self) -> Latencies {
+        let counts = self.0.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+        Latencies { counts, sum_ms: self.0.sum_ms.load(Ordering::Relaxed) }
     }
 }
 
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let bounds = BOUNDS_MS.iter().map(|ms| *ms as f64 / 1_000.0).chain([f64::INFINITY]);
-        let counts = self.0.counts.iter().map(|count| count.load(Ordering::Relaxed));
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let sum = self.0.sum_ms.load(Ordering::Relaxed) as f64 / 1_000.0;
+        let Latencies { counts, sum_ms } = self.latencies();
+        let bounds = BOUNDS_MS.iter().map(Some).chain([None]);
+        let mut buckets = Vec::with_capacity(EXPORTED_MS.len() + 1);
+        let mut below = 0;
+        for (bound, count) in bounds.zip(counts) {
+            below += count;
+            let exported = match bound {
+                Some(ms) if EXPORTED_MS.contains(ms) => *ms as f64 / 1_000.0,
+                Some(_) => continue,
+                None => f64::INFINITY,
+            };
+            buckets.push((exported, std::mem::take(&mut below)));
+        }
+        let (sum, count) = (sum_ms as f64 / 1_000.0, counts.iter().sum());
         encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
     }
 
@@ -79,12 +76,12 @@ mod tests {
     fn durations_are_spelled_in_cumulative_buckets_of_seconds() {
         let (histogram, mut registry) = (Histogram::default(), Registry::default());
         registry.register("wait_seconds", "Waiting", histogram.clone());
-        let mut times = Times::default();
+        let mut latencies = Latencies::default();
         for ms in [0, 1, 2, 999, 1_000, 100_000] {
-            times.add(ms);
+            latencies.note(ms);
         }
-        histogram.add(&times);
-        histogram.add(&Times::default());
+        histogram.add(&latencies);
+        histogram.add(&Latencies::default());
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         for line in [
