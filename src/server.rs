@@ -212,10 +212,10 @@ fn greet(address: SocketAddr, config: &Config) -> io::Result<()> {
     }
     writeln!(out, "  follow       {program} tail --user alice")?;
     writeln!(out, "  publish      {program} publish alice added '{{\"id\":\"photo-1\"}}'")?;
-    if config.demo.is_on(address.ip().is_loopback() && config.auth.uses_own_secret()) {
+    if config.demo.enabled.is_on(address.ip().is_loopback() && config.auth.uses_own_secret()) {
         writeln!(out, "  demo         {http}://{address}/demo")?;
     }
-    if config.console.is_on(address.ip().is_loopback()) {
+    if config.console.enabled.is_on(address.ip().is_loopback()) {
         writeln!(out, "  console      {http}://{address}/console")?;
     }
     writeln!(out, "  HTTP API     {http}://{address}/api/v1/openapi.json")?;

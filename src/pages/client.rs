@@ -8,18 +8,10 @@ use std::sync::LazyLock;
 use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::file::{File, Keep, digest, guarded, reading};
-
-macro_rules! files {
-    ($($path:literal),* $(,)?) => {
-        [$(File {
-            path: $path,
-            text: include_str!(concat!("../../clients/js/src/", $path)),
-        }),*]
-    };
-}
+use super::file::{File, Keep, digest, files, guarded, reading};
 
 const FILES: &[File] = &files![
+    "clients/js/src":
     "backoff.js",
     "claim.js",
     "client.js",

@@ -5,23 +5,14 @@
 
 mod feed;
 
-use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderValue, LOCATION, REFERRER_POLICY};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::file::{File, Keep, reading};
+use super::file::{File, answer_of, files, guarded, reading, with_slash};
 use crate::config::Config;
 use crate::hub::Hub;
 
-macro_rules! files {
-    ($($path:literal),* $(,)?) => {
-        [$(File {
-            path: $path,
-            text: include_str!(concat!("../../clients/js/console/", $path)),
-        }),*]
-    };
-}
-
 const FILES: &[File] = &files![
+    "clients/js/console":
     "api.js",
     "charts.js",
     "console.css",
@@ -37,10 +28,6 @@ const FILES: &[File] = &files![
     "vendor/uPlot.min.css",
 ];
 
-/// Everything the page needs is the hub's own.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// The console of one hub. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Console(Hub);
@@ -48,7 +35,11 @@ pub(crate) struct Console(Hub);
 impl Console {
     /// The console, if the configuration wants it.
     pub(crate) fn of(hub: &Hub, config: &Config) -> Option<Self> {
-        config.console.is_on(config.server.listen.ip().is_loopback()).then(|| Self(hub.clone()))
+        config
+            .console
+            .enabled
+            .is_on(config.server.listen.ip().is_loopback())
+            .then(|| Self(hub.clone()))
     }
 
     /// Starts to tell the figures to whoever listens.
@@ -59,25 +50,13 @@ impl Console {
     /// Mounts `/console`.
     pub(crate) fn configure(services: &mut web::ServiceConfig) {
         services
-            .service(web::resource("/console").route(reading().to(with_slash)))
-            .service(web::resource("/console/{path:.*}").route(reading().to(file)));
+            .service(web::resource("/console").wrap(guarded()).route(reading().to(with_slash)))
+            .service(web::resource("/console/{path:.*}").wrap(guarded()).route(reading().to(file)));
     }
 }
 
-async fn with_slash() -> HttpResponse {
-    HttpResponse::TemporaryRedirect().insert_header((LOCATION, "console/")).finish()
-}
-
 async fn file(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
-    let path = if path.is_empty() { "index.html" } else { path.as_str() };
-    let Some(file) = FILES.iter().find(|file| file.path == path) else {
-        return HttpResponse::NotFound().finish();
-    };
-    let mut response = file.answer(&request, Keep::Revalidate);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
+    answer_of(FILES, &path, &request)
 }
 
 #[cfg(test)]

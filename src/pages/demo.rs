@@ -7,29 +7,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::{HOST, LOCATION};
+use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse, guard, web};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::file::{File, Keep, guarded, reading};
+use super::file::{File, answer_of, files, guarded, reading, with_slash};
 use crate::auth::{Secret, sign};
 use crate::clock;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::protocol::{NewEvent, UserId};
 
-macro_rules! files {
-    ($($path:literal),* $(,)?) => {
-        [$(File {
-            path: $path,
-            text: include_str!(concat!("../../clients/js/demo/", $path)),
-        }),*]
-    };
-}
-
 const FILES: &[File] = &files![
+    "clients/js/demo":
     "demo.css",
     "demo.js",
     "device.js",
@@ -61,7 +53,7 @@ impl Demo {
     /// The demo, if the configuration wants it.
     pub(crate) fn of(hub: &Hub, config: &Config) -> Option<Self> {
         let can_sign = config.server.listen.ip().is_loopback() && config.auth.uses_own_secret();
-        if !config.demo.is_on(can_sign) {
+        if !config.demo.enabled.is_on(can_sign) {
             return None;
         }
         let secret = can_sign
@@ -87,16 +79,8 @@ fn posting() -> actix_web::Route {
     web::route().guard(guard::Post()).guard(guard::Header("content-type", "application/json"))
 }
 
-async fn with_slash() -> HttpResponse {
-    HttpResponse::TemporaryRedirect().insert_header((LOCATION, "demo/")).finish()
-}
-
 async fn file(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
-    let path = if path.is_empty() { "index.html" } else { path.as_str() };
-    let Some(file) = FILES.iter().find(|file| file.path == path) else {
-        return HttpResponse::NotFound().finish();
-    };
-    file.answer(&request, Keep::Revalidate)
+    answer_of(FILES, &path, &request)
 }
 
 #[derive(Deserialize)]

@@ -2,8 +2,8 @@
 
 use actix_web::http::Method;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpRequest, HttpResponse, Route, guard, web};
@@ -17,6 +17,17 @@ pub(super) struct File {
     /// Its text.
     pub(super) text: &'static str,
 }
+
+/// The files of a folder of the project, by their paths below it.
+macro_rules! files {
+    ($folder:literal: $($path:literal),* $(,)?) => {
+        [$($crate::pages::file::File {
+            path: $path,
+            text: include_str!(concat!("../../", $folder, "/", $path)),
+        }),*]
+    };
+}
+pub(super) use files;
 
 /// For how long a browser need not ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +67,21 @@ impl File {
     }
 }
 
+/// Answers a request for one of a page's files; the empty path is the page itself.
+pub(super) fn answer_of(files: &[File], path: &str, request: &HttpRequest) -> HttpResponse {
+    let path = if path.is_empty() { "index.html" } else { path };
+    match files.iter().find(|file| file.path == path) {
+        Some(file) => file.answer(request, Keep::Revalidate),
+        None => HttpResponse::NotFound().finish(),
+    }
+}
+
+/// Leads from a page's address without its last slash to the one with it.
+pub(super) async fn with_slash(request: HttpRequest) -> HttpResponse {
+    let name = request.path().rsplit('/').next().unwrap_or_default();
+    HttpResponse::TemporaryRedirect().insert_header((LOCATION, format!("{name}/"))).finish()
+}
+
 /// Names what is in files: another text has another name.
 pub(super) fn digest(files: impl IntoIterator<Item = File>) -> String {
     let mut hash = Sha256::new();
@@ -71,7 +97,7 @@ pub(super) fn digest(files: impl IntoIterator<Item = File>) -> String {
 }
 
 /// Everything a page needs is the hub's own; nothing else is loaded, and no site may frame it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What every answer of a page says to the browser, whatever else it is.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::world::World;
-use crate::config::ConsoleEnabled;
+use crate::config::PageEnabled;
 use crate::delivery::messages::{CloseRecord, FullSyncOrder};
 use crate::protocol::{CloseCode, SessionId, Timestamp};
 
@@ -48,7 +48,7 @@ async fn a_ticket_is_given_only_where_there_is_a_console() {
     let on = World::new().call_as("admin", "POST", path).await;
     assert_eq!((on.status, on.header("cache-control")), (200, "no-store"));
     assert_eq!(on.json()["user"], "staffetta:console");
-    let off = World::with(|config| config.console.enabled = ConsoleEnabled::Off);
+    let off = World::with(|config| config.console.enabled = PageEnabled::Off);
     assert_eq!(off.call_as("admin", "POST", path).await.status, 404);
     let elsewhere = World::with(|config| config.server.listen = "0.0.0.0:1".parse().unwrap());
     assert_eq!(elsewhere.call_as("admin", "POST", path).await.status, 404);
