@@ -6,11 +6,13 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use bytestring::ByteString;
 
+pub use self::burst::Burst;
 use self::socketio::Marking;
 use crate::protocol::{
     Command, DEFAULT_ACCOUNT, Event, OfflinePolicy, Push, ReplyTo, SessionRequest,
 };
 
+mod burst;
 pub mod frame;
 pub mod native;
 mod notes;

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::hint::black_box;
+use std::iter::Peekable;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::messages::{AttachAgain, Drain, Order, Orders, RoomFrame, SendKind};
 use super::worker::Worker;
 use crate::clock;
 use crate::delivery::messages::Unreachable;
-use crate::dialect::{EventFrames, frame};
+use crate::dialect::{Burst, EventFrames, frame};
 use crate::protocol::{ClientError, CloseCode, ConnectionId, NoteId, NotePush, Push, UserId};
 use crate::ws::heartbeat::Beat;
 use crate::ws::outbox::Pushed;
@@ -65,7 +66,7 @@ impl SessionRegistry {
     fn fan_out(
         &self,
         user: &UserId,
-        frames: &Arc<EventFrames>,
+        burst: &Burst,
         room: Option<&NoteId>,
         targets: impl Iterator<Item = ConnectionId>,
         mut held: Option<&mut Vec<Rc<Connection>>>,
@@ -89,9 +90,9 @@ impl SessionRegistry {
                 let pushed = match &mut held {
                     Some(held) => {
                         held.push(Rc::clone(connection));
-                        connection.hand(frames, Write::AtFlush)
+                        connection.hand(burst, Write::AtFlush)
                     }
-                    None => connection.hand(frames, Write::Now),
+                    None => connection.hand(burst, Write::Now),
                 };
                 if pushed == Pushed::Overflow {
                     slow.push(Rc::clone(connection));
@@ -209,6 +210,24 @@ impl SessionRegistry {
     }
 }
 
+/// Takes the next order if it is one more event for the same connections.
+fn next_for(
+    orders: &mut Peekable<impl Iterator<Item = Order>>,
+    user: &UserId,
+    targets: &[ConnectionId],
+) -> Option<Arc<EventFrames>> {
+    let next = orders.next_if(|next| match next {
+        Order::FanOut { user: of, room: None, targets: to, kind: SendKind::First, .. } => {
+            to == targets && of == user
+        }
+        _ => false,
+    });
+    match next {
+        Some(Order::FanOut { frames, .. }) => Some(frames),
+        _ => None,
+    }
+}
+
 /// Reads a little of each connection. One after the other, with a system call in between, each
 /// would have to wait for memory several times; here the processor waits for all of them at once.
 fn fetch(batch: &[&Rc<Connection>]) {
@@ -240,14 +259,23 @@ impl Handler<Orders> for SessionRegistry {
         let ready = self.ready_for_more(&orders);
         // Of several events, those of one connection are written together.
         let mut held = (orders.len() > 1).then(Vec::new);
-        for order in orders {
+        let mut orders = orders.into_iter().peekable();
+        while let Some(order) = orders.next() {
             match order {
+                Order::FanOut { user, frames, room: None, targets, kind: SendKind::First } => {
+                    let mut burst = Burst::new(frames);
+                    while let Some(frames) = next_for(&mut orders, &user, &targets) {
+                        burst.push(frames);
+                    }
+                    self.fan_out(&user, &burst, None, targets.into_iter(), held.as_mut());
+                }
                 Order::FanOut { user, frames, room, targets, kind } => {
                     let targets = targets.into_iter().filter(|target| match kind {
                         SendKind::First => true,
                         SendKind::Redelivery => ready.contains(target),
                     });
-                    self.fan_out(&user, &frames, room.as_ref(), targets, held.as_mut());
+                    let burst = Burst::new(frames);
+                    self.fan_out(&user, &burst, room.as_ref(), targets, held.as_mut());
                 }
                 Order::Say { connection, push } => self.say(connection, &push),
                 Order::Room { frame, targets, kind } => self.tell_room(&frame, &targets, kind),

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::dialect::socketio::packet::{ROOT, spell_disconnect};
-use crate::dialect::{DialectKind, EventFrames, frame};
+use crate::dialect::{Burst, DialectKind, EventFrames, frame};
 use crate::protocol::{CloseCode, ConnectionId, NoteId, Push, ReconnectAdvice, ReplyTo, UserId};
 use crate::ws::heartbeat::Heartbeat;
 use crate::ws::outbox::{Outbox, Pushed};
@@ -208,21 +208,23 @@ impl Connection {
         is_said
     }
 
-    /// Sends an event, or keeps it while what came before it is not sent.
-    pub fn hand(&self, frames: &Arc<EventFrames>, write: Write) -> Pushed {
+    /// Sends events, or keeps them while what came before them is not sent.
+    pub fn hand(&self, burst: &Burst, write: Write) -> Pushed {
         let mut kept = self.kept.borrow_mut();
         let Some(kept) = kept.as_mut() else {
-            let frame = frames.framed(self.dialect.get());
-            return match write {
-                Write::Now => self.outbox.push_shared(frame),
-                Write::AtFlush => self.outbox.hold(frame.clone()),
-            };
+            let mut pieces = burst.pieces(self.dialect.get()).iter().map(|piece| match write {
+                Write::Now => self.outbox.push_shared(piece),
+                Write::AtFlush => self.outbox.hold(piece.clone()),
+            });
+            return pieces.find(|pushed| *pushed != Pushed::Queued).unwrap_or(Pushed::Queued);
         };
-        kept.bytes += frames.event().content.bytes();
-        if kept.bytes > self.outbox.bytes_max() {
-            return Pushed::Overflow;
+        for frames in burst.events() {
+            kept.bytes += frames.event().content.bytes();
+            if kept.bytes > self.outbox.bytes_max() {
+                return Pushed::Overflow;
+            }
+            kept.events.push(Arc::clone(frames));
         }
-        kept.events.push(Arc::clone(frames));
         Pushed::Queued
     }
 
