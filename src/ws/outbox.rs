@@ -72,7 +72,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox that holds at most `bytes_max` bytes, or one frame.
+    /// An empty outbox that holds at most `bytes_max` bytes, or one piece: a frame, or several
+    /// frames of together 16 KiB at most.
     pub fn new(bytes_max: usize) -> Self {
         let queue = Queue::default();
         Self { bytes_max, queue: Mutex::new(queue) }
