@@ -112,7 +112,7 @@ export class Client extends Emitter {
     return {
       ...this.link.snapshot,
       pendingChanges: this.#queue?.length ?? 0,
-      isFullSyncUnderWay: this.fullSync.isUnderWay,
+      isFullSyncUnderWay: this.link.isSyncDue,
       cursor: this.inbox.cursor,
     };
   }
@@ -348,6 +348,7 @@ export class Client extends Emitter {
     if (!this.link.send({ type: "sync_complete" })) {
       throw new StaffettaError("connection-lost", "the full sync was not confirmed");
     }
+    this.link.synced();
     this.emit("fullsync", { isUnderWay: false });
   }
 

@@ -88,6 +88,7 @@ export class Link extends Emitter {
   #freshTokens = 0;
   /** @type {Auth | null} */
   #auth = null;
+  #isSyncDue = false;
   #token = "";
   /** @type {StaffettaError | null} */
   #error = null;
@@ -124,6 +125,16 @@ export class Link extends Emitter {
 
   get isAuthenticated() {
     return this.#state === "authenticated";
+  }
+
+  /** Whether the hub waits for a full sync: from the first word of `auth_ok` until `synced`. */
+  get isSyncDue() {
+    return this.isAuthenticated && this.#isSyncDue;
+  }
+
+  /** The hub is told that the full sync is done. */
+  synced() {
+    this.#isSyncDue = false;
   }
 
   /** The token of the live connection; empty before the first. */
@@ -256,6 +267,7 @@ export class Link extends Emitter {
     }
     const isRenewal = this.isAuthenticated;
     this.#auth = auth;
+    this.#isSyncDue = auth.needFullSync;
     this.#scheduleRenewal();
     if (isRenewal) return this.emit("renewed", auth);
     this.#authenticatedAt = this.clock.now();

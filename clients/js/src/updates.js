@@ -82,6 +82,7 @@ export class UpdatesClient {
       release: () => this.inbox.release(),
       complete: async () => {
         await this.command("sync_complete");
+        this.link.synced();
         this.events.emit("fullsync", { isUnderWay: false });
       },
       onError: (error) => this.#failed(error),
@@ -98,7 +99,7 @@ export class UpdatesClient {
   }
 
   get snapshot() {
-    return { ...this.link.snapshot, isFullSyncUnderWay: this.fullSync.isUnderWay };
+    return { ...this.link.snapshot, isFullSyncUnderWay: this.link.isSyncDue };
   }
 
   /** Connects, and stays connected. */

@@ -96,6 +96,23 @@ test("a full sync is done before events, and then confirmed", async () => {
   assert.equal(client.snapshot.isFullSyncUnderWay, false);
 });
 
+test("no snapshot between `auth_ok` and the end of a full sync says that it is not under way", async () => {
+  const { client, authenticate } = world();
+  const seen = [];
+  let finish;
+  client.onFullSync(() => new Promise((resolve) => (finish = resolve)));
+  for (const name of ["state", "authenticated", "fullsync"]) {
+    client.on(name, () => client.snapshot.state === "authenticated" && seen.push([name, client.snapshot.isFullSyncUnderWay]));
+  }
+  client.connect();
+  await settle();
+  await authenticate({ need_full_sync: true, cursor: 4 });
+  assert.deepEqual(seen, [["state", true], ["authenticated", true], ["fullsync", true]]);
+  finish();
+  await settle();
+  assert.deepEqual(seen.slice(3), [["fullsync", false]]);
+});
+
 test("a full sync that fails is tried again, with backoff", async () => {
   const { clock, client, last, authenticate } = world();
   const attempts = [];
