@@ -44,7 +44,7 @@ async function signIn(visitor) {
   const [phone] = devices;
   phone.client.on("fullsync", ({ isUnderWay }) => {
     if (isUnderWay || phone.client.snapshot.state !== "authenticated" || phone.notes.notes.all.length > 0) return;
-    void phone.notes.create("Shopping list", "Bread\nOlives\n");
+    phone.notes.create("Shopping list", "Bread\nOlives\n");
   });
 }
 

@@ -45,13 +45,10 @@ export class NotesPane {
     if (!this.#open && this.notes.all[0]) this.open(this.notes.all[0].id);
   }
 
-  async create(title = "New note", content = "") {
+  create(title = "New note", content = "") {
     const id = crypto.randomUUID();
-    const made = this.notes.create({ id, title, content });
+    this.notes.create({ id, title, content }).catch(() => {});
     this.open(id);
-    // There is no room before there is a note.
-    await made.catch(() => {});
-    if (this.#open === id) this.notes.join(id, { presence: true });
   }
 
   open(id) {

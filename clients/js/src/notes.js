@@ -6,7 +6,7 @@ import { systemClock } from "./clock.js";
 import { Emitter } from "./emitter.js";
 import { asError } from "./errors.js";
 import { jsonOf } from "./http.js";
-import { TEMPORARY } from "./protocol.js";
+import { conflictsOf, TEMPORARY } from "./protocol.js";
 import { Rooms } from "./rooms.js";
 
 /** @typedef {import("./protocol.js").Frame} Frame */
@@ -59,6 +59,8 @@ export class Notes extends Emitter {
   #loads = 0;
   /** @type {Set<string>} What was told of while a load is under way: newer than its pages. */
   #told = new Set();
+  /** @type {Set<string>} Notes on their way to the hub. */
+  #making = new Set();
 
   /** @param {NotesClient} client */
   constructor(client) {
@@ -66,7 +68,7 @@ export class Notes extends Emitter {
     this.client = client;
     this.clock = client.clock ?? systemClock;
     this.backoff = new Backoff({ random: () => this.clock.random() });
-    this.rooms = new Rooms((frame) => client.send(frame));
+    this.rooms = new Rooms((frame) => client.send(frame), (id) => !this.#isMaking(id));
     this.#offs = [
       client.on("authenticated", () => this.rooms.rejoin()),
       client.on("state", ({ state }) => state === "authenticated" || this.#offline()),
@@ -139,24 +141,26 @@ export class Notes extends Emitter {
     const id = String(noteId);
     const entry = this.#entry(id);
     const version = entry.note?.version;
-    entry.pending.push(changes);
+    const change = { ...changes };
+    const drop = () => (entry.pending = entry.pending.filter((other) => other !== change));
+    entry.pending.push(change);
     this.#show(id, "us");
     const frame = { type: "note_update", noteId, changes };
     if (version !== undefined) Object.assign(frame, { base_version: version });
     try {
       const answer = await this.client.enqueue(frame);
-      drop(entry.pending, changes);
+      drop();
       if (answer?.updatedNote) this.#take(id, answer.updatedNote);
       this.#show(id, "hub");
       // Changes that were sent as one have one answer.
       const isNews = answer?.updatedNote?.version !== entry.answered;
-      const conflicts = isNews ? withoutOurs(answer?.conflicts ?? {}, entry.ours) : {};
+      const conflicts = isNews ? conflictsOf(answer, entry.ours) : {};
       entry.answered = answer?.updatedNote?.version;
       Object.assign(entry.ours, changes);
       if (Object.keys(conflicts).length > 0) this.emit("conflict", { noteId: id, conflicts });
       return answer;
     } catch (error) {
-      drop(entry.pending, changes);
+      drop();
       this.#show(id, "hub");
       throw error;
     }
@@ -171,12 +175,16 @@ export class Notes extends Emitter {
     const entry = this.#entry(id);
     const before = entry.note;
     const made = (entry.note = { ...noteData });
+    this.#making.add(id);
     this.#show(id, "us");
     try {
       await this.client.enqueue({ type: "note_created", noteId: noteData.id, noteData });
+      this.#made(id);
     } catch (error) {
       // What others did meanwhile stays.
+      this.#making.delete(id);
       if (entry.note === made) entry.note = before;
+      if (entry.note) this.rooms.enter(id);
       this.#show(id, "hub");
       throw error;
     }
@@ -278,6 +286,18 @@ export class Notes extends Emitter {
     }
   }
 
+  /** @param {string} id */
+  #made(id) {
+    this.#making.delete(id);
+    this.rooms.enter(id);
+  }
+
+  /** @param {string} id Made here, or in an earlier life, and not yet with the hub. */
+  #isMaking(id) {
+    const isIt = (/** @type {Frame} */ { type, noteId }) => type === "note_created" && String(noteId) === id;
+    return this.#making.has(id) || this.client.pendingFrames.some(isIt);
+  }
+
   #offline() {
     for (const noteId of this.rooms.offline()) this.emit("presence", { noteId, users: [] });
   }
@@ -314,6 +334,7 @@ export class Notes extends Emitter {
         break;
       case "note_created":
         this.#entry(id).note ??= frame.noteData;
+        this.#made(id);
         break;
       case "note_deleted":
         this.#entry(id).note = null;
@@ -375,25 +396,4 @@ export class Notes extends Emitter {
   #show(noteId, by) {
     this.emit("change", { noteId, note: this.get(noteId), by });
   }
-}
-
-/**
- * @template T
- * @param {T[]} list
- * @param {T} item
- */
-function drop(list, item) {
-  const index = list.indexOf(item);
-  if (index >= 0) list.splice(index, 1);
-}
-
-/**
- * Conflicts without those where this device overwrote what it had written itself.
- * @param {Record<string, { yours: any, theirs: any }>} conflicts
- * @param {Record<string, any>} ours
- */
-function withoutOurs(conflicts, ours) {
-  const isTheirs = (/** @type {[string, { theirs: any }]} */ [field, { theirs }]) =>
-    !(field in ours) || JSON.stringify(ours[field]) !== JSON.stringify(theirs);
-  return Object.fromEntries(Object.entries(conflicts).filter(isTheirs));
 }

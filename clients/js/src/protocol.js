@@ -155,3 +155,16 @@ export function dataOf(event) {
   if ("data" in fields && Object.keys(fields).length === 1) return fields.data;
   return Object.keys(fields).length === 0 ? null : fields;
 }
+
+/**
+ * The conflicts an answer tells of, without those where this device overwrote what it had written
+ * itself.
+ * @param {Frame | null} answer
+ * @param {Record<string, any>} ours
+ * @returns {Record<string, { yours: any, theirs: any }>}
+ */
+export function conflictsOf(answer, ours) {
+  const isTheirs = (/** @type {[string, any]} */ [field, { theirs }]) =>
+    !(field in ours) || JSON.stringify(ours[field]) !== JSON.stringify(theirs);
+  return Object.fromEntries(Object.entries(answer?.conflicts ?? {}).filter(isTheirs));
+}

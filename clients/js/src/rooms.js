@@ -4,16 +4,21 @@
 /** @typedef {{ userId: string, connections: number }} Present */
 
 export class Rooms {
-  /** @type {Map<string, { presence: boolean }>} */
+  /** @type {Map<string, { noteId: string, presence: boolean, isAsked: boolean }>} */
   #joined = new Map();
   /** @type {Map<string, number>} How often a room was left without the hub having answered yet. */
   #leaving = new Map();
   /** @type {Map<string, Present[]>} */
   #present = new Map();
 
-  /** @param {(frame: Frame) => boolean} send */
-  constructor(send) {
+  /**
+   * @param {(frame: Frame) => boolean} send
+   * @param {(noteId: string) => boolean} [isThere] Whether the hub may know the note: there is no room
+   *   before there is a note.
+   */
+  constructor(send, isThere = () => true) {
     this.send = send;
+    this.isThere = isThere;
   }
 
   get joined() {
@@ -37,8 +42,19 @@ export class Rooms {
 
   /** @param {string} noteId @param {boolean} presence */
   join(noteId, presence) {
-    this.#joined.set(String(noteId), { presence });
-    this.send({ type: "join_note", noteId, ...(presence && { presence }) });
+    this.#joined.set(String(noteId), { noteId, presence, isAsked: false });
+    this.enter(noteId);
+  }
+
+  /**
+   * Asks for a room that was joined before the hub had its note.
+   * @param {string} id
+   */
+  enter(id) {
+    const room = this.#joined.get(String(id));
+    if (!room || room.isAsked || !this.isThere(String(id))) return;
+    const { noteId, presence } = room;
+    room.isAsked = this.send({ type: "join_note", noteId, ...(presence && { presence }) });
   }
 
   /** @param {string} noteId */
@@ -53,7 +69,7 @@ export class Rooms {
   /** Into every room again, on a new connection. */
   rejoin() {
     this.#leaving.clear();
-    for (const [noteId, { presence }] of this.#joined) this.join(noteId, presence);
+    for (const { noteId, presence } of [...this.#joined.values()]) this.join(noteId, presence);
   }
 
   /**

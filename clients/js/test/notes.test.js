@@ -143,6 +143,56 @@ test("loading fetches every page and drops what is gone, but not what is on its 
   assert.deepEqual(notes.all.map((note) => note.id).sort(), ["a", "b", "mine"]);
 });
 
+test("the room of a note that is made here is joined once the hub has the note", async () => {
+  const errors = [];
+  const { client, clock, notes, last } = await world();
+  notes.on("error", ({ message }) => errors.push(message));
+  const made = notes.create({ id: "n" });
+  notes.join("n", { presence: true });
+  await settle();
+  assert.deepEqual(last().sent.map(({ type }) => type), ["auth", "note_created", "ping"]);
+  client.disconnect();
+  client.connect();
+  await settle();
+  last().open();
+  last().say(authOk());
+  await clock.advance(0);
+  assert.deepEqual(last().sent.map(({ type }) => type), ["auth", "note_created", "ping"], "a reconnect changes nothing of that");
+  last().say({ type: "pong" });
+  await made;
+  assert.deepEqual(last().of("join_note"), [{ type: "join_note", noteId: "n", presence: true }]);
+  last().say({ type: "note_joined", noteId: "n" });
+  assert.deepEqual([notes.joined, errors], [["n"], []]);
+});
+
+test("a note of an earlier life that is still to be sent is joined behind it", async () => {
+  const storage = new MemoryKeyValue();
+  const first = await world({ storage });
+  first.client.disconnect();
+  void first.notes.create({ id: "n" }).catch(() => {});
+  await settle();
+  first.client.close();
+  const { notes, last } = await world({ storage });
+  notes.join("n");
+  assert.deepEqual(last().sent.map(({ type }) => type), ["auth", "note_created", "ping"]);
+  last().say({ type: "pong" });
+  await settle();
+  assert.equal(last().of("join_note").length, 1);
+});
+
+test("a note that is refused has no room, one that was there before keeps its own", async () => {
+  const { notes, last, sync } = await world();
+  await sync({ type: "note_created_sync", noteData: { id: "old", version: 1 } });
+  for (const id of ["new", "old"]) {
+    const made = notes.create({ id });
+    notes.join(id);
+    await settle();
+    last().say({ type: "error", message: "no", code: "access_denied", noteId: id });
+    await assert.rejects(made, { code: "access_denied" });
+  }
+  assert.deepEqual(last().of("join_note").map(({ noteId }) => noteId), ["old"]);
+});
+
 test("a room that is left and joined at once stays joined", async () => {
   const { clock, notes, last } = await world();
   notes.join("n");
