@@ -218,6 +218,20 @@ test("an error of the connection can be dismissed, and the next one is told", as
   assert.deepEqual(errors, ["connection-lost", "too-slow"]);
 });
 
+test("the indicator says that it is fetching until a full sync is done, and when it was when offline", async () => {
+  let finish;
+  client.onFullSync(() => new Promise((resolve) => (finish = resolve)));
+  await render(h(SyncIndicator));
+  assert.equal(text(".staffetta-sync"), "○Not synced yet");
+  await connect();
+  await does(() => { last().open(); last().say(authOk({ need_full_sync: true })); });
+  assert.equal(text(".staffetta-sync"), "⇅Fetching everything");
+  await does(() => finish());
+  assert.match(text(".staffetta-sync"), /^✓Up to date, /);
+  await does(() => last().drop());
+  assert.match(text(".staffetta-sync"), /^○Last synced /);
+});
+
 test("the indicator tells of changes on their way, the notification of others' changes", async () => {
   function Edit() {
     const { sendNoteUpdate } = useWebSocket();

@@ -79,13 +79,14 @@ export function WebSocketStatusCompact({ className = "", labels, ...props }) {
  * @param {StatusProps} props
  */
 export function SyncIndicator({ className = "", ...props }) {
-  const { pendingChanges, isFullSyncUnderWay, lastSync } = useWebSocket({ autoConnect: false, ...props });
+  const socket = useWebSocket({ autoConnect: false, ...props });
+  const { pendingChanges, isFullSyncUnderWay, isAuthenticated } = socket;
   const isBusy = pendingChanges > 0 || isFullSyncUnderWay;
   return h(
     "span",
     { className: `staffetta-sync ${className}`.trim(), "data-busy": isBusy, role: "status", "aria-live": "polite" },
-    h("span", { className: "staffetta-sync-mark", "aria-hidden": true }, isBusy ? "⇅" : "✓"),
-    h("span", null, syncText(pendingChanges, isFullSyncUnderWay, lastSync)),
+    h("span", { className: "staffetta-sync-mark", "aria-hidden": true }, isBusy ? "⇅" : isAuthenticated ? "✓" : "○"),
+    h("span", null, syncText(socket)),
   );
 }
 
@@ -142,10 +143,12 @@ function timeOf(date) {
   return date.toLocaleTimeString();
 }
 
-/** @param {number} pending @param {boolean} isFullSync @param {Date | null} lastSync */
-function syncText(pending, isFullSync, lastSync) {
-  if (isFullSync) return "Fetching everything";
-  if (pending > 0) return `${pending} ${pending === 1 ? "change" : "changes"} to send`;
+/** @param {import("./store.js").View} view */
+function syncText({ status, pendingChanges, isFullSyncUnderWay, lastSync }) {
+  if (isFullSyncUnderWay) return "Fetching everything";
+  if (pendingChanges > 0) return `${pendingChanges} ${pendingChanges === 1 ? "change" : "changes"} to send`;
+  // Without a connection nobody knows what others did since.
+  if (status !== "authenticated") return lastSync === null ? "Not synced yet" : `Last synced ${timeOf(lastSync)}`;
   return lastSync === null ? "Up to date" : `Up to date, ${timeOf(lastSync)}`;
 }
 

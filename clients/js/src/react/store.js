@@ -10,7 +10,7 @@ import { Notes } from "../notes.js";
  * @property {State} status
  * @property {number} reconnectAttempts
  * @property {number | null} retryAt When the next attempt is, in Unix milliseconds.
- * @property {Date | null} lastSync When something was last applied or taken.
+ * @property {Date | null} lastSync When something was last applied, fetched or taken.
  * @property {string[]} joinedNotes
  * @property {Error | null} error
  * @property {number} pendingChanges Changes that wait to be sent.
@@ -56,7 +56,10 @@ export class ClientStore {
       this.changed();
     };
     client.on("state", () => this.changed());
-    client.on("fullsync", () => this.changed());
+    client.on("fullsync", ({ isUnderWay }) => {
+      const isDone = !isUnderWay && client.snapshot.state === "authenticated";
+      return isDone ? synced() : this.changed();
+    });
     client.on("event", synced);
     client.on("taken", synced);
     client.on("error", (error) => this.#failed(error));
