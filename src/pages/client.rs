@@ -44,6 +44,7 @@ const FILES: &[File] = &files![
     "rooms.js",
     "session-store.js",
     "shared.js",
+    "snapshot.js",
     "token.js",
     "updates.js",
 ];

@@ -11,6 +11,7 @@ import { asError, StaffettaError } from "./errors.js";
 import { Handlers } from "./handlers.js";
 import { fetchFrom } from "./http.js";
 import { logOf } from "./log.js";
+import { NOTHING, plain, revived } from "./snapshot.js";
 import { askForToken, endOf } from "./token.js";
 
 const log = logOf("shared");
@@ -18,7 +19,7 @@ const log = logOf("shared");
 /** @typedef {import("./protocol.js").Frame} Frame */
 /** @typedef {import("./client.js").HubEvent} HubEvent */
 /** @typedef {import("./client.js").ClientOptions & { BroadcastChannel?: any }} SharedOptions */
-/** @typedef {Client["snapshot"]} Snapshot */
+/** @typedef {import("./snapshot.js").Snapshot} Snapshot */
 
 const SEEN_MAX = 2_000;
 /** A tab that does not let go of the connection for so long is frozen; it signs out when it wakes. */
@@ -26,19 +27,6 @@ const FROZEN_MS = 5_000;
 
 /** What is forwarded from the connected tab as it is. */
 const FORWARDED = /** @type {const} */ (["authenticated", "message", "taken", "fullsync", "signedout", "stopped"]);
-
-/** @type {Snapshot} */
-const NOTHING = {
-  state: "disconnected",
-  attempts: 0,
-  retryAt: null,
-  user: null,
-  sessionId: null,
-  error: null,
-  pendingChanges: 0,
-  isFullSyncUnderWay: false,
-  cursor: 0,
-};
 
 /** Whether this browser can share. */
 export function canShare() {
@@ -268,7 +256,7 @@ export class SharedClient extends Emitter {
     if (this.#client) return this.#toldAsLeader(this.#client, message);
     switch (message.kind) {
       case "state":
-        return this.#show(message.snapshot);
+        return this.#show(revived(message.snapshot, this.#snapshot));
       case "forward":
         return this.emit(message.name, message.value);
       case "event":
@@ -383,10 +371,4 @@ export class SharedClient extends Emitter {
     const now = String(Date.now()).padStart(15, "0");
     return `${now}-${String(this.#count++).padStart(8, "0")}-${this.tab}`;
   }
-}
-
-/** A snapshot that can be cloned to other tabs. @param {Snapshot} snapshot @returns {any} */
-function plain(snapshot) {
-  const { error } = snapshot;
-  return { ...snapshot, error: error && { code: error.code, message: error.message } };
 }

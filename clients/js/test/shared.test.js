@@ -78,6 +78,22 @@ test("when the connected tab goes, the next has the session, and hears nothing t
   assert.deepEqual(b.heard, ["p1", "p2"]);
 });
 
+test("an error of the connection is told once in each tab, and the next one again", async () => {
+  const { clock, tab, last, authenticate } = browser();
+  const [, { client }] = [tab(), tab()];
+  const errors = [];
+  client.on("state", ({ error }) => error && errors.at(-1) !== error && errors.push(error));
+  await settle();
+  await authenticate();
+  last().drop();
+  await settle();
+  await clock.advance(1_000);
+  assert.deepEqual(errors.map(({ name, code }) => [name, code]), [["StaffettaError", "connection-lost"]]);
+  last().drop();
+  await settle();
+  assert.equal(errors.length, 2);
+});
+
 test("any tab's changes are sent and answered", async () => {
   const { tab, last, authenticate } = browser();
   const [, b] = [tab(), tab()];
