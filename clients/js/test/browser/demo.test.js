@@ -162,6 +162,8 @@ test("a page of another site, or of another port, gets no token", async () => {
 
 test("it fits a small screen, and works by keyboard", async () => {
   const { page, problems } = await visit({ viewport: { width: 360, height: 740 } });
+  const card = await page.locator("#sign-in").boundingBox();
+  assert.deepEqual([card.x, card.x + card.width], [12, 348], "as far from the left as from the right");
   await page.focus("#name");
   await page.keyboard.press("Enter");
   await page.waitForSelector("[data-device=Laptop][data-status=authenticated]");
