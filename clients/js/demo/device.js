@@ -25,6 +25,7 @@ export class Device {
     this.pane = /** @type {any} */ (template.content.cloneNode(true)).firstElementChild;
     this.pane.querySelector("h2").textContent = name;
     this.pane.dataset.device = name;
+    this.pane.setAttribute("aria-label", name);
     this.network = new Network({
       onEvent: (frame) => trail.sent(name, frame),
       onAcks: (ids) => trail.acked(name, ids),

@@ -170,6 +170,10 @@ test("it fits a small screen, and works by keyboard", async () => {
   await page.focus("#upload");
   await page.keyboard.press("Enter");
   await page.waitForSelector("[data-device=Phone] .tile");
+  for (const name of ["Phone", "Laptop"]) {
+    const device = page.getByRole("region", { name, exact: true });
+    for (const name of ["Network", "Acks"]) assert.equal(await device.getByRole("switch", { name }).count(), 1);
+  }
   await page.focus("#tab-photos");
   await page.keyboard.press("ArrowRight");
   await page.waitForSelector("[data-device=Phone] .content");
