@@ -34,7 +34,7 @@ export class NotesPane {
     }
     this.content.addEventListener("scroll", () => (this.mirror.scrollTop = this.content.scrollTop));
     this.notes.on("change", ({ noteId }) => this.#changed(noteId));
-    this.notes.on("presence", ({ noteId }) => noteId === this.#open && this.#showPresence());
+    this.notes.on("presence", ({ noteId, users }) => noteId === this.#open && this.#cameOrWent(users));
     this.notes.on("signal", (signal) => this.#heardCursor(signal));
   }
 
@@ -93,6 +93,13 @@ export class NotesPane {
     this.#showCursors();
     this.#showPresence();
     setTimeout(() => this.#forget(data.device), 5_000);
+  }
+
+  #cameOrWent(users) {
+    // Offline: nobody knows where the others are.
+    if (users.length === 0) this.#others.clear();
+    this.#showCursors();
+    this.#showPresence();
   }
 
   #forget(device) {

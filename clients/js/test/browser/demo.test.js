@@ -92,6 +92,7 @@ test("notes: what is typed on one device is on the other, offline edits come lat
   await page.keyboard.type("Coffee\n");
   await page.locator("[data-device=Laptop] >> text=/change.* wait/").waitFor();
   assert.equal(await page.textContent("[data-device=Laptop] .presence"), "", "nobody knows while offline");
+  assert.equal(await page.locator("[data-device=Laptop] .caret").count(), 0);
   await text("Phone").press("Control+End");
   await page.keyboard.type(" and basil");
   await latest(page).locator("td:nth-child(3) >> text=waits in the hub").waitFor();
