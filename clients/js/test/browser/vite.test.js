@@ -32,11 +32,15 @@ const MAIN = `
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { createClient } from "staffetta";
-import { StaffettaProvider, SyncIndicator, useNotes, WebSocketStatus } from "staffetta/react";
+import { StaffettaProvider, SyncIndicator, useNote, useNotes, WebSocketStatus } from "staffetta/react";
 import "staffetta/react/status.css";
 
 const token = new URLSearchParams(location.search).get("token");
-const client = createClient({ url: "/", getToken: () => token });
+const client = createClient({ url: "/", getToken: () => token, attemptsBeforeError: 2, backoffMsMin: 200 });
+
+function Present({ id }) {
+  return <p>{useNote(id).present.map(({ connections }) => connections + " here").join()}</p>;
+}
 
 function Notes() {
   const { notes, createNote, updateNote } = useNotes();
@@ -44,7 +48,10 @@ function Notes() {
     <>
       <button onClick={() => createNote({ id: crypto.randomUUID(), title: "" })}>New</button>
       {notes.map((note) => (
-        <input key={note.id} value={note.title} onChange={(e) => updateNote(note.id, { title: e.target.value })} />
+        <div key={note.id}>
+          <input value={note.title} onChange={(e) => updateNote(note.id, { title: e.target.value })} />
+          <Present id={note.id} />
+        </div>
       ))}
     </>
   );
@@ -60,6 +67,13 @@ createRoot(document.getElementById("root")).render(
   </StrictMode>,
 );
 `;
+
+/** Keeps every state the status component shows. */
+function watchStates() {
+  window.shown = new Set();
+  const look = () => window.shown.add(document.querySelector(".staffetta-status")?.dataset.status);
+  new MutationObserver(look).observe(document, { subtree: true, childList: true, attributes: true });
+}
 
 /** Makes the application and serves it; its address. */
 async function build() {
@@ -98,6 +112,7 @@ test("a fresh Vite and React application installs the package and syncs", async 
   const other = await newContext(browser);
   const open = async (context) => {
     const page = await context.newPage();
+    await page.addInitScript(watchStates);
     await page.goto(`${address}/?token=${hub.token("vera")}`);
     await page.waitForSelector("text=Live");
     return page;
@@ -105,6 +120,11 @@ test("a fresh Vite and React application installs the package and syncs", async 
   const [a, b] = [await open(context), await open(other.context)];
   await a.click("text=New");
   await b.waitForSelector("input");
+  // Who made the note is in its room as well as who heard of it, and nobody was refused.
+  for (const page of [a, b]) {
+    await page.waitForSelector("text=2 here");
+    assert.equal(await page.locator("[role=alert]").count(), 0);
+  }
   await a.fill("input", "Pane e olive");
   await b.waitForFunction(() => document.querySelector("input").value === "Pane e olive");
   const { context: fresh } = await newContext(browser);
@@ -117,6 +137,9 @@ test("a fresh Vite and React application installs the package and syncs", async 
   // The status component follows the hub.
   await hub.stop("SIGKILL");
   await a.waitForSelector(".staffetta-status[data-status=reconnecting] >> text=Reconnecting");
+  await a.waitForSelector(".staffetta-status[data-status=error] >> text=Cannot connect");
   await hub.run();
   await a.waitForSelector(".staffetta-status[data-status=authenticated] >> text=Live");
+  const shown = await a.evaluate(() => [...window.shown].filter(Boolean));
+  assert.deepEqual(shown.sort(), ["authenticated", "connected", "connecting", "disconnected", "error", "reconnecting"]);
 });
