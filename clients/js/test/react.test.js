@@ -237,7 +237,8 @@ test("the indicator tells of changes on their way, the notification of others' c
     const { sendNoteUpdate } = useWebSocket();
     return h("button", { onClick: () => void sendNoteUpdate("n", { title: "t" }) }, "edit");
   }
-  await render(h(SyncIndicator, { key: 1 }), h(SyncNotification, { key: 2, durationMs: 20 }), h(Edit, { key: 3 }));
+  const shown = (durationMs) => [h(SyncIndicator, { key: 1 }), h(SyncNotification, { key: 2, durationMs }), h(Edit, { key: 3 })];
+  await render(...shown(60_000));
   await authenticate();
   assert.equal(text(".staffetta-sync"), "✓Up to date");
   await click("edit");
@@ -246,7 +247,11 @@ test("the indicator tells of changes on their way, the notification of others' c
   assert.match(text(".staffetta-sync"), /^✓Up to date, /);
   await does(() => last().say({ type: "note_sync", noteId: "n", changes: {}, updatedNote: { id: "n", title: "t" }, event_id: "e", seq: 1 }));
   assert.equal(text(".staffetta-notification"), "“t” was changed on another device");
-  await act(() => new Promise((resolve) => setTimeout(resolve, 40)));
+  await render(...shown(1));
+  const end = Date.now() + 10_000;
+  while (text(".staffetta-notification") !== "" && Date.now() < end) {
+    await act(() => new Promise((resolve) => setTimeout(resolve, 10)));
+  }
   assert.equal(text(".staffetta-notification"), "");
 });
 

@@ -111,11 +111,17 @@ test("two pages sync a note in under a second", async () => {
   const [first, second] = await Promise.all([newContext(browser), newContext(browser)]);
   const [a, b] = await Promise.all([device(first.context, user), device(second.context, user)]);
   await Promise.all([online(a), online(b)]);
-  const startedAt = Date.now();
-  const seen = b.waitForFunction(() => window.device.notes.get("n1")?.title === "hello");
-  await a.evaluate(() => window.device.notes.create({ id: "n1", title: "hello" }));
-  await seen;
-  assert.ok(Date.now() - startedAt < 1_000, `took ${Date.now() - startedAt} ms`);
+  // Each page looks at the clock itself: what the test and the browser say to each other is not counted.
+  const seen = b.evaluate(() => new Promise((resolve) => {
+    window.device.notes.on("change", ({ note }) => note?.title === "hello" && resolve(Date.now()));
+  }));
+  const startedAt = await a.evaluate(() => {
+    const now = Date.now();
+    void window.device.notes.create({ id: "n1", title: "hello" });
+    return now;
+  });
+  const took = (await seen) - startedAt;
+  assert.ok(took < 1_000, `took ${took} ms`);
   assert.deepEqual([...first.problems, ...second.problems], []);
 });
 

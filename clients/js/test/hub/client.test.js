@@ -146,7 +146,7 @@ test("catching up reads the log", async () => {
   await until(() => it.applied.length === 1);
   await it.client.inbox.idle();
   it.client.disconnect();
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await until(async () => (await hub.ask(`/api/v1/users/${user}/sessions`)).every(({ connection }) => connection === null), "gone");
   for (const id of ["p2", "p3"]) await hub.publish(user, { type: "added", data: { id } });
   it.client.connect();
   await until(() => it.applied.length === 3);
