@@ -1,0 +1,146 @@
+//! Publishes by any node, in each of the ways that a publish can be named, and again under the same
+//! name until it is answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use staffetta::auth::Scope;
+use uuid::Uuid;
+
+use crate::USERS;
+use crate::history::History;
+use crate::node::{Call, Places};
+use crate::random::Random;
+use crate::world::{NODES, user};
+
+/// How a publisher names what it publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// By an `event_id`.
+    Event,
+    /// By an `Idempotency-Key`; the hub draws the id.
+    Key,
+    /// Several at once, each by an `event_id`.
+    Batch,
+    /// Not at all: it is tried once.
+    None,
+}
+
+pub(crate) struct Publisher {
+    naming: Naming,
+    places: Places,
+    token: String,
+    history: Arc<History>,
+    random: Random,
+}
+
+/// One thing to be published, and the sessions that were there before.
+struct Item {
+    user: usize,
+    name: Uuid,
+    sessions: Vec<String>,
+}
+
+impl Publisher {
+    pub(crate) fn new(
+        naming: Naming,
+        places: &Places,
+        history: &Arc<History>,
+        random: Random,
+    ) -> Self {
+        Self {
+            naming,
+            places: places.clone(),
+            token: places.token("publisher", &[Scope::Publish]),
+            history: Arc::clone(history),
+            random,
+        }
+    }
+
+    pub(crate) async fn publish(mut self, over: Arc<AtomicBool>) {
+        while !over.load(Ordering::Acquire) {
+            let count = if self.naming == Naming::Batch { 4 } else { 1 };
+            let items: Vec<Item> = (0..count).map(|_| self.item()).collect();
+            // What has a name is tried until it is answered, also when all is over.
+            while !self.once(&items).await && self.naming != Naming::None {
+                tokio::time::sleep(Duration::from_millis(20 + self.random.below(80))).await;
+            }
+            tokio::time::sleep(Duration::from_millis(5 + self.random.below(20))).await;
+        }
+    }
+
+    fn item(&mut self) -> Item {
+        let user = self.random.below(USERS as u64) as usize;
+        let name = Uuid::now_v7();
+        // Sessions that are there before the first try are owed it.
+        let sessions = self.history.sessions_of(user);
+        self.history.attempted(user, name);
+        Item { user, name, sessions }
+    }
+
+    fn call(&self, items: &[Item]) -> Call {
+        let (method, wait_max) = ("POST", Duration::from_secs(5));
+        let event = |item: &Item| json!({"type": "added", "data": {"name": item.name}});
+        let named = |item: &Item| {
+            let mut event = event(item);
+            event["event_id"] = json!(item.name);
+            event
+        };
+        let first = &items[0];
+        let path = format!("/api/v1/users/{}/events", user(first.user));
+        let key = (self.naming == Naming::Key).then(|| first.name.to_string());
+        let (path, body) = match self.naming {
+            Naming::Event => (path, named(first)),
+            Naming::Key | Naming::None => (path, event(first)),
+            Naming::Batch => {
+                let of_user = |item: &Item| {
+                    let mut event = named(item);
+                    event["user"] = json!(user(item.user));
+                    event
+                };
+                ("/api/v1/events".to_owned(), items.iter().map(of_user).collect())
+            }
+        };
+        Call { method, path, body: body.to_string(), key, wait_max }
+    }
+
+    /// Tries once; says whether everything was taken.
+    async fn once(&mut self, items: &[Item]) -> bool {
+        let node = self.random.below(NODES as u64) as usize;
+        let answer = self.places.call(node, &self.token, self.call(items)).await;
+        let results = match (answer.status, self.naming) {
+            (0, _) => {
+                self.history.unheard();
+                return false;
+            }
+            (503, _) if answer.retry_after.is_some() => {
+                self.history.refused();
+                return false;
+            }
+            (200, Naming::Batch) => answer.body.as_array().cloned().unwrap_or_default(),
+            (200 | 201, Naming::Event | Naming::Key | Naming::None) => vec![answer.body.clone()],
+            _ => Vec::new(),
+        };
+        if results.len() != items.len() {
+            self.history.complain(format!("a publish was answered {answer:?}"));
+            return true;
+        }
+        let results: Vec<_> = results.iter().map(stored).collect();
+        if results.iter().any(Option::is_none) {
+            self.history.refused();
+            return false;
+        }
+        for (item, (id, seq)) in items.iter().zip(results.into_iter().flatten()) {
+            self.history.promise(item.user, item.name, id, seq, &item.sessions);
+        }
+        true
+    }
+}
+
+/// What a publish became; none if it was refused.
+fn stored(result: &Value) -> Option<(Uuid, i64)> {
+    let id = Uuid::parse_str(result["event_id"].as_str()?).ok()?;
+    Some((id, result["seq"].as_i64()?))
+}
