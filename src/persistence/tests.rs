@@ -1,6 +1,7 @@
 //! The store by its messages, on SQLite and on Postgres.
 
 mod dead_letters;
+mod fence;
 mod notes;
 
 use std::sync::Arc;
