@@ -45,6 +45,7 @@ const FILES: &[File] = &files![
     "session-store.js",
     "shared.js",
     "snapshot.js",
+    "tab-locks.js",
     "token.js",
     "updates.js",
 ];

@@ -1,17 +1,19 @@
 // Which of the device's sessions this tab is: two open tabs must not be one session, or they
 // would replace each other's connection for ever. A tab that is reloaded gets its own back.
 
+import { locksHere } from "./tab-locks.js";
+
 const SLOTS_MAX = 50;
 
 /** @typedef {{ slot: string, release: () => void }} Claim */
 
 /**
- * Claims the first session no other open tab has. Without Web Locks there is only one.
+ * Claims the first session no other open tab has. Where there are no tabs there is only one.
  * @param {string} name
  * @param {LockManager | null} [locks]
  * @returns {Promise<Claim>}
  */
-export async function claimSlot(name, locks = globalThis.navigator?.locks ?? null) {
+export async function claimSlot(name, locks = locksHere()) {
   if (!locks) return { slot: "0", release: () => {} };
   for (let index = 0; index < SLOTS_MAX; index += 1) {
     const release = await hold(locks, lockName(name, String(index)));
@@ -27,7 +29,7 @@ export async function claimSlot(name, locks = globalThis.navigator?.locks ?? nul
  * @param {() => Promise<void>} work
  * @param {LockManager | null} [locks]
  */
-export async function whileUnclaimed(name, slot, work, locks = globalThis.navigator?.locks ?? null) {
+export async function whileUnclaimed(name, slot, work, locks = locksHere()) {
   if (!locks) return;
   const release = await hold(locks, lockName(name, slot));
   if (!release) return;

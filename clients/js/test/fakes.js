@@ -138,3 +138,20 @@ export class FakeLocks {
     }
   }
 }
+
+/** A channel between the tabs of one test; messages are copied, as between real tabs. */
+export function channels() {
+  const open = new Set();
+  return class {
+    constructor() {
+      open.add(this);
+    }
+    postMessage(message) {
+      const copy = structuredClone(message);
+      for (const other of open) if (other !== this) setImmediate(() => other.onmessage?.({ data: copy }));
+    }
+    close() {
+      open.delete(this);
+    }
+  };
+}

@@ -4,24 +4,7 @@ import { test } from "node:test";
 import { MemoryKeyValue } from "../src/kv.js";
 import { Notes } from "../src/notes.js";
 import { SharedClient } from "../src/shared.js";
-import { authOk, fakeSockets, FakeClock, FakeLocks, settle } from "./fakes.js";
-
-/** A channel between the tabs of one test; messages are copied, as between real tabs. */
-function channels() {
-  const open = new Set();
-  return class {
-    constructor() {
-      open.add(this);
-    }
-    postMessage(message) {
-      const copy = structuredClone(message);
-      for (const other of open) if (other !== this) setImmediate(() => other.onmessage?.({ data: copy }));
-    }
-    close() {
-      open.delete(this);
-    }
-  };
-}
+import { authOk, channels, fakeSockets, FakeClock, FakeLocks, settle } from "./fakes.js";
 
 function browser() {
   const clock = new FakeClock();

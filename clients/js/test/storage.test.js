@@ -7,7 +7,8 @@ import { claimSlot, whileUnclaimed } from "../src/claim.js";
 import { openDatabase } from "../src/database.js";
 import { LocalKeyValue, MemoryKeyValue } from "../src/kv.js";
 import { SessionStore } from "../src/session-store.js";
-import { FakeLocks } from "./fakes.js";
+import { TabLocks } from "../src/tab-locks.js";
+import { channels, FakeClock, FakeLocks, settle } from "./fakes.js";
 
 /** Enough of localStorage: its keys are its own properties. */
 function fakeStorage() {
@@ -105,6 +106,37 @@ test("each open tab is a session of its own, and a closed one's is free", async 
   assert.equal(worked, 1);
   assert.equal((await claimSlot("app", locks)).slot, "0");
   assert.equal((await claimSlot("app", null)).slot, "0");
+});
+
+test("without Web Locks, tabs ask each other which session is whose", async () => {
+  const clock = new FakeClock();
+  const BroadcastChannel = channels();
+  const tab = () => new TabLocks({ clock, BroadcastChannel });
+  const claim = async (locks) => {
+    const claimed = claimSlot("app", locks);
+    for (let turn = 0; turn < 4; turn += 1) await clock.advance(150);
+    return claimed;
+  };
+  const [a, b, c] = [tab(), tab(), tab()];
+  const first = await claim(a);
+  assert.deepEqual([first.slot, (await claim(b)).slot, (await claim(c)).slot], ["0", "1", "2"]);
+  assert.equal((await claim(a)).slot, "3", "two clients of one page are two sessions as well");
+  first.release();
+  await settle();
+  assert.equal((await claim(tab())).slot, "0");
+});
+
+test("of tabs that ask at once, each gets a session of its own", async () => {
+  const clock = new FakeClock();
+  const BroadcastChannel = channels();
+  const tabs = Array.from({ length: 4 }, () => {
+    clock.chance = Math.random();
+    return new TabLocks({ clock, BroadcastChannel });
+  });
+  const claims = tabs.map((locks) => claimSlot("app", locks));
+  for (let turn = 0; turn < 8; turn += 1) await clock.advance(150);
+  const slots = (await Promise.all(claims)).map(({ slot }) => slot);
+  assert.equal(new Set(slots).size, 4, slots.join());
 });
 
 test("an event whose change came after its transaction is not taken for applied", async () => {

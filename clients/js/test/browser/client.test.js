@@ -11,7 +11,7 @@ before(async () => {
   hub = await Hub.start({ STAFFETTA_DELIVERY_ACK_WAIT_MS: "200", STAFFETTA_DELIVERY_REDELIVERIES_MAX: "10000" });
   // Gives up after a second, so that a sleep longer than that is short.
   hasty = await Hub.start({ STAFFETTA_DELIVERY_ACK_WAIT_MS: "200", STAFFETTA_DELIVERY_REDELIVERIES_MAX: "5" });
-  browser = await launch();
+  browser = await launch(["--host-resolver-rules=MAP hub.test 127.0.0.1"]);
 });
 after(async () => {
   await browser?.close();
@@ -112,15 +112,16 @@ test("two pages sync a note in under a second", async () => {
   const [a, b] = await Promise.all([device(first.context, user), device(second.context, user)]);
   await Promise.all([online(a), online(b)]);
   // Each page looks at the clock itself: what the test and the browser say to each other is not counted.
-  const seen = b.evaluate(() => new Promise((resolve) => {
-    window.device.notes.on("change", ({ note }) => note?.title === "hello" && resolve(Date.now()));
-  }));
+  await b.evaluate(() => {
+    window.device.notes.on("change", ({ note }) => note?.title === "hello" && (window.seenAt ??= Date.now()));
+  });
   const startedAt = await a.evaluate(() => {
     const now = Date.now();
     void window.device.notes.create({ id: "n1", title: "hello" });
     return now;
   });
-  const took = (await seen) - startedAt;
+  const seenAt = await b.waitForFunction(() => window.seenAt);
+  const took = (await seenAt.jsonValue()) - startedAt;
   assert.ok(took < 1_000, `took ${took} ms`);
   assert.deepEqual([...first.problems, ...second.problems], []);
 });
@@ -300,6 +301,31 @@ test("a reload in the same session has the notes, and the queue in order", async
   const note = await page.evaluate(() => window.device.notes.get("r"));
   assert.deepEqual([note.title, note.f1, note.f10, note.f20], ["20", 1, undefined, 20]);
   assert.deepEqual(problems, []);
+});
+
+test("without Web Locks, as over plain http, each tab is a session of its own and has it again after a reload", async () => {
+  const user = someone();
+  const { context, problems } = await newContext(browser);
+  const plain = { url: hub.url.replace("127.0.0.1", "hub.test"), token: (user) => hub.token(user) };
+  const pages = [await device(context, user, {}, plain), await device(context, user, {}, plain)];
+  assert.deepEqual(await pages[0].evaluate(() => [isSecureContext, typeof navigator.locks]), [false, "undefined"]);
+  await Promise.all(pages.map(online));
+  await publish(user, "p1");
+  const sessionOf = async (page) => {
+    await page.waitForFunction(() => window.device.applied.length === 1);
+    return page.evaluate(() => window.device.client.snapshot.sessionId);
+  };
+  const [first, second] = await Promise.all(pages.map(sessionOf));
+  assert.notEqual(first, second);
+  await pages[0].goto(`${plain.url}/healthz`);
+  await pages[0].evaluate(start, { token: hub.token(user), options: {} });
+  await Promise.all(pages.map(online));
+  assert.equal(await pages[0].evaluate(() => window.device.client.snapshot.sessionId), first);
+  await publish(user, "p2");
+  assert.equal(await sessionOf(pages[0]), first);
+  await pages[1].waitForFunction(() => window.device.applied.length === 2);
+  // Chromium's word on a header that plain http has no use for.
+  assert.deepEqual(problems.filter((problem) => !problem.includes("Opener-Policy")), []);
 });
 
 test("an application of another origin may import the client and fetch its notes", async () => {
