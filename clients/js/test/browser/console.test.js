@@ -37,7 +37,10 @@ function device(user, session, { acks = true, on = hub } = {}) {
     if (acks && frame.seq) socket.send(JSON.stringify({ type: "ack", event_id: frame.event_id }));
   });
   const isIn = until(() => heard.some(({ type }) => type === "auth_ok"), `${session} is signed in`);
-  return { socket, heard, isIn, closed: new Promise((resolve) => socket.on("close", resolve)) };
+  let code = null;
+  socket.on("close", (given) => (code = given));
+  const closed = () => until(() => code, `${session} is closed`);
+  return { socket, heard, isIn, closed };
 }
 
 async function open(options, on = hub) {
@@ -83,9 +86,9 @@ test("it shows what happens, finds users and events, and acts on sessions", asyn
   } finally {
     clearInterval(load);
   }
-  await page.click("text=Force full sync >> nth=1");
+  await page.getByRole("button", { name: "Force full sync: tablet-that-never-acks" }).click();
   await page.click("#confirm-yes");
-  assert.equal(await mute.closed, 1001);
+  assert.equal(await mute.closed(), 1001);
   await page.locator("#done", { hasText: "full sync" }).waitFor();
   await page.locator("#sessions >> text=needs full sync").waitFor();
   await page.locator("#closes >> text=1001 going away").waitFor();
@@ -94,7 +97,7 @@ test("it shows what happens, finds users and events, and acts on sessions", asyn
   assert.equal(phone.socket.readyState, WebSocket.OPEN, "nothing is done unless it is confirmed");
   await page.getByRole("button", { name: "Revoke: phone" }).click();
   await page.click("#confirm-yes");
-  assert.equal(await phone.closed, 4403);
+  assert.equal(await phone.closed(), 4403);
   await page.locator("#closes >> text=4403 session revoked").waitFor();
   await page.reload();
   await page.waitForSelector("#status[data-status=authenticated]");
@@ -138,7 +141,7 @@ test("a key that may not administer opens nothing, and users hear nothing of it"
   assert.ok(!user.heard.some(({ type }) => type === "console_stats"));
   const reserved = device("staffetta:console", "phone");
   reserved.isIn.catch(() => {});
-  assert.equal(await reserved.closed, 4401, "no token speaks for the console");
+  assert.equal(await reserved.closed(), 4401, "no token speaks for the console");
   const { context } = await newContext(browser);
   const other = await context.newPage();
   await other.goto(`${hub.url}/console`);
