@@ -94,7 +94,9 @@ impl Process {
 fn spawn(folder: &Path, name: &str, port: u16, settings: &[String]) -> Child {
     let mut log = std::fs::File::options();
     let log = log.create(true).append(true).open(folder.join(format!("{name}.log"))).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_staffetta"))
+    // Another build of it, for a long run beside other work.
+    let built = std::env::var_os("STAFFETTA_TEST_PROGRAM");
+    Command::new(built.unwrap_or(env!("CARGO_BIN_EXE_staffetta").into()))
         .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
         .args(["--set", &format!("cluster.node={name}")])
         .args(settings.iter().flat_map(|setting| ["--set", setting]))
