@@ -148,6 +148,11 @@ impl Inbound {
         let mut give = |worker: u32, order: Order| workers.entry(worker).or_default().push(order);
         for order in orders {
             match order {
+                // Said before the slot moved, and kept on the way: it must not come after what the
+                // new home says.
+                Order::FanOut { user, .. } if self.is_former_home(from, &user) => {
+                    log::debug!("node {} is not the home of {user} any more", from.0);
+                }
                 Order::FanOut { user, frames, room, mut targets, kind } => {
                     targets.retain(|target| incoming.is_in_order(*target));
                     while let Some(worker) = targets.first().map(|first| first.worker) {
@@ -172,6 +177,11 @@ impl Inbound {
                 log::warn!("worker {worker} does not keep up with node {}", from.0);
             }
         }
+    }
+
+    fn is_former_home(&self, node: NodeNumber, user: &UserId) -> bool {
+        let (home, _) = self.0.node.view().owner(user.slot());
+        home.is_some_and(|home| home != node)
     }
 
     /// Answers what an administrator asks beside listing and revoking.

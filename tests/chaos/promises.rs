@@ -149,6 +149,34 @@ fn a_node_that_wakes_after_its_lease_writes_nothing() {
     });
 }
 
+#[test]
+fn what_a_former_home_said_late_is_not_shown_after_what_the_new_one_said() {
+    run(|world| async move {
+        let user = world.user_at(2).await;
+        let mut plain = Tab::open_plain(&world, 0, &user).await;
+        let mut reliable = Tab::open(&world, 0, &user).await;
+        world.publish_in_time(2, &user, Duration::ZERO).await;
+        assert_eq!(plain.next_place().await, 1);
+        // Stored at home, and told to a bus that keeps it.
+        world.nodes[2].to_nats.hang();
+        for _ in 0..5 {
+            world.publish_in_time(2, &user, Duration::ZERO).await;
+        }
+        let receipt = world.publish_in_time(1, &user, TAKEN_OVER).await;
+        assert_eq!(receipt["seq"], 7);
+        assert_eq!(plain.next_place().await, 7);
+        world.nodes[2].to_nats.pass();
+        // It hears from c again before c can be asked.
+        let receipt = world.publish_in_time(2, &user, TAKEN_OVER).await;
+        assert_eq!((&receipt["seq"], plain.next_place().await), (&json!(8), 8));
+        for seq in 1..=8 {
+            assert_eq!(reliable.next_new_event().await["seq"], seq);
+        }
+        world.settle().await;
+        world.check().await;
+    });
+}
+
 /// Cuts node c off from an engine until the others have its slots; its users go on meanwhile.
 async fn is_taken_over(world: World, cut: impl Fn(&World), mend: impl Fn(&World)) {
     let user = world.user_at(2).await;

@@ -22,9 +22,7 @@ pub(crate) struct Tab {
 impl Tab {
     /// Connects to a node as a reliable session of a user.
     pub(crate) async fn open(world: &World, node: usize, user: &str) -> Self {
-        let url = format!("ws://127.0.0.1:{}/ws", world.places.ports[node]);
-        let (socket, _) = connect_async(url).await.unwrap();
-        let mut tab = Self { socket, highest: 0, acks: true };
+        let mut tab = Self::connect(world, node).await;
         let (token, session) = (world.places.token(user, &[]), format!("tab-{node}-{user}"));
         tab.send(json!({
             "type": "auth", "token": token, "session_id": session, "offline": "replay",
@@ -32,6 +30,30 @@ impl Tab {
         .await;
         while tab.next().await["type"] != "auth_ok" {}
         tab
+    }
+
+    /// Connects to a node as a plain session of a user.
+    pub(crate) async fn open_plain(world: &World, node: usize, user: &str) -> Self {
+        let mut tab = Self::connect(world, node).await;
+        tab.acks = false;
+        tab.send(json!({"type": "auth", "token": world.places.token(user, &[])})).await;
+        while tab.next().await["type"] != "auth_success" {}
+        tab
+    }
+
+    async fn connect(world: &World, node: usize) -> Self {
+        let url = format!("ws://127.0.0.1:{}/ws", world.places.ports[node]);
+        let (socket, _) = connect_async(url).await.unwrap();
+        Self { socket, highest: 0, acks: true }
+    }
+
+    /// The place of the next event, whatever came before.
+    pub(crate) async fn next_place(&mut self) -> i64 {
+        loop {
+            if let Some(seq) = self.next().await["seq"].as_i64() {
+                return seq;
+            }
+        }
     }
 
     /// The next event, acked; the connection must not end before.
