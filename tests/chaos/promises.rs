@@ -118,12 +118,13 @@ fn without_postgres_publishes_are_refused_and_what_is_in_memory_is_delivered() {
 #[test]
 fn a_node_that_wakes_after_its_lease_writes_nothing() {
     run(|world| async move {
-        let user = world.user_at(2).await;
+        let (user, other) = world.two_users_at(2).await;
         let mut tab = Tab::open(&world, 0, &user).await;
-        world.publish_in_time(2, &user, Duration::ZERO).await;
+        for user in [&user, &other] {
+            world.publish_in_time(2, user, Duration::ZERO).await;
+        }
         assert_eq!(tab.next_event().await["seq"], 1);
         world.nodes[2].process.lock().await.signal(Signal::STOP);
-        let (late, early) = (event(), event());
         let woken = async {
             sleep(LEASE * 2).await;
             let receipt = world.publish_in_time(0, &user, TAKEN_OVER).await;
@@ -135,15 +136,41 @@ fn a_node_that_wakes_after_its_lease_writes_nothing() {
             sleep(Duration::from_millis(500)).await;
             nats.pass();
         };
-        let (late, early, ()) =
-            tokio::join!(world.publish(2, &user, &late), world.publish(2, &user, &early), woken);
-        for answer in [&late, &early] {
-            // Taken by the new home, or by nobody.
-            let is_there = is_taken(answer) && answer.body["seq"].as_i64() > Some(2);
-            assert!(is_there || is_refused(answer), "{answer:?}");
-        }
+        let (of_user, of_other) = (event(), event());
+        let (of_user, of_other, ()) = tokio::join!(
+            world.publish(2, &user, &of_user),
+            world.publish(2, &other, &of_other),
+            woken
+        );
+        // Taken by the new home, or by nobody.
+        let is_there = is_taken(&of_user) && of_user.body["seq"].as_i64() > Some(2);
+        assert!(is_there || is_refused(&of_user), "{of_user:?}");
+        assert!(is_taken(&of_other) || is_refused(&of_other), "{of_other:?}");
         let last = world.publish_in_time(2, &user, TAKEN_OVER).await["seq"].as_i64();
         while tab.next_event().await["seq"].as_i64() != last {}
+        world.settle().await;
+        world.check().await;
+    });
+}
+
+#[test]
+fn a_write_that_comes_after_its_slot_moved_is_refused() {
+    run(|world| async move {
+        let (user, other) = world.two_users_at(2).await;
+        for user in [&user, &other] {
+            world.publish_in_time(2, user, Duration::ZERO).await;
+        }
+        // What c sends to Postgres waits on the way, and goes on when the slot is another's.
+        world.nodes[2].to_postgres.hang();
+        let late = event();
+        let moved = async {
+            let receipt = world.publish_in_time(0, &user, TAKEN_OVER).await;
+            assert_eq!(receipt["seq"], 2);
+            world.nodes[2].to_postgres.pass();
+        };
+        // Nothing of the other's log is in the way: only the fence is.
+        let (answer, ()) = tokio::join!(world.publish(2, &other, &late), moved);
+        assert!(is_taken(&answer) || is_refused(&answer), "{answer:?}");
         world.settle().await;
         world.check().await;
     });

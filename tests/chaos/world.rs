@@ -146,12 +146,21 @@ impl World {
 
     /// A user that is at home on a node.
     pub(crate) async fn user_at(&self, node: usize) -> String {
-        for number in 0..WATCHED {
-            if self.home(node, &user(number)).await == Some(node) {
-                return user(number);
+        self.two_users_at(node).await.0
+    }
+
+    /// Two of them.
+    pub(crate) async fn two_users_at(&self, node: usize) -> (String, String) {
+        let mut first = None;
+        for user in (0..WATCHED).map(user) {
+            if self.home(node, &user).await == Some(node) {
+                match first {
+                    Some(first) => return (first, user),
+                    None => first = Some(user),
+                }
             }
         }
-        panic!("nobody is at home on {node}");
+        panic!("not two are at home on {node}");
     }
 
     pub(crate) async fn get(&self, node: usize, path: &str) -> Answer {
