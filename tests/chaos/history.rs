@@ -1,6 +1,6 @@
 //! What publishers tried and were promised, what devices saw, and whether it all agrees.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -40,16 +40,25 @@ struct Session {
 #[derive(Debug)]
 struct Promise {
     user: usize,
-    id: Uuid,
-    seq: i64,
+    name: Uuid,
     sessions: Vec<String>,
 }
 
 /// One thing that a publisher wants known, by the name that is in its data.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Attempt {
-    user: usize,
-    stored: Option<(Uuid, i64)>,
+    users: Vec<usize>,
+    id: Option<Uuid>,
+    seqs: HashMap<usize, i64>,
+}
+
+/// One row of the log, as it is in the database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logged {
+    pub(crate) user: usize,
+    pub(crate) name: Uuid,
+    pub(crate) id: Uuid,
+    pub(crate) seq: i64,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +69,7 @@ struct Inner {
     promises: Vec<Promise>,
     refused: usize,
     unheard: usize,
+    broadcasts: usize,
     to_plain: usize,
     closes: BTreeMap<u16, usize>,
     wrong: Vec<String>,
@@ -75,14 +85,19 @@ impl Inner {
         }
     }
 
+    fn promised(&mut self, user: usize, name: Uuid, sessions: Vec<String>) {
+        self.promises.push(Promise { user, name, sessions });
+    }
+
     /// Compares what is known of an event with what is known of it from elsewhere.
     fn seen(&mut self, who: &str, user: usize, name: Uuid, id: Uuid, seq: i64) {
         let Some(attempt) = self.attempts.get_mut(&name) else {
             return self.complain(format!("{who}: nobody published {name} (seq {seq})"));
         };
-        let (wanted, stored) = (attempt.user, *attempt.stored.get_or_insert((id, seq)));
-        if wanted != user {
-            self.complain(format!("{who}: {name} was for user {wanted}, not for {user}"));
+        let is_theirs = attempt.users.contains(&user);
+        let stored = (*attempt.id.get_or_insert(id), *attempt.seqs.entry(user).or_insert(seq));
+        if !is_theirs {
+            self.complain(format!("{who}: {name} was not for user {user}"));
         }
         if stored != (id, seq) {
             self.complain(format!("{who}: {name} is {id} at {seq}, and was {stored:?}"));
@@ -100,15 +115,42 @@ impl History {
     }
 
     /// Takes note of what will be published, before it is.
-    pub(crate) fn attempted(&self, user: usize, name: Uuid) {
-        self.inner().attempts.insert(name, Attempt { user, stored: None });
+    pub(crate) fn attempted(&self, users: &[usize], name: Uuid) {
+        let attempt = Attempt { users: users.to_vec(), ..Attempt::default() };
+        self.inner().attempts.insert(name, attempt);
     }
 
     /// Takes note of a publish that was answered with success; `sessions` were there before it.
     pub(crate) fn promise(&self, user: usize, name: Uuid, id: Uuid, seq: i64, sessions: &[String]) {
         let mut inner = self.inner();
         inner.seen("its publisher", user, name, id, seq);
-        inner.promises.push(Promise { user, id, seq, sessions: sessions.to_vec() });
+        inner.promised(user, name, sessions.to_vec());
+    }
+
+    /// The same of a broadcast, with the sessions of each user.
+    pub(crate) fn promise_all(&self, name: Uuid, id: Uuid, users: Vec<(usize, Vec<String>)>) {
+        let mut inner = self.inner();
+        let known = inner.attempts.get_mut(&name).map(|known| *known.id.get_or_insert(id));
+        if known != Some(id) {
+            inner.complain(format!("broadcast {name} is {id}, and was {known:?}"));
+        }
+        inner.broadcasts += 1;
+        for (user, sessions) in users {
+            inner.promised(user, name, sessions);
+        }
+    }
+
+    /// Compares everything with what the logs say in the end; says how many promises are not in
+    /// them.
+    pub(crate) fn compare(&self, logs: &[Logged]) -> usize {
+        let mut inner = self.inner();
+        let mut there = HashSet::new();
+        for Logged { user, name, id, seq } in logs.iter().copied() {
+            inner.seen("the log", user, name, id, seq);
+            there.insert((user, name));
+        }
+        let is_there = |promise: &&Promise| there.contains(&(promise.user, promise.name));
+        inner.promises.len() - inner.promises.iter().filter(is_there).count()
     }
 
     pub(crate) fn refused(&self) {
@@ -194,11 +236,14 @@ impl History {
             for name in &promise.sessions {
                 let session = &inner.sessions[name];
                 assert_eq!(session.user, promise.user, "another user's session");
-                let applied = session.applied.get(&promise.seq);
-                let has = applied.is_some_and(|(id, _)| *id == promise.id);
-                if !has && promise.seq > session.synced_to {
-                    let (seq, id, synced) = (promise.seq, promise.id, session.synced_to);
-                    lost.push(format!("{name} lacks {seq} ({id}), synced to {synced}"));
+                let attempt = &inner.attempts[&promise.name];
+                // None: a broadcast that nobody has seen yet.
+                let seq = attempt.seqs.get(&promise.user);
+                let applied = seq.and_then(|seq| session.applied.get(seq));
+                let has = applied.is_some_and(|(id, _)| Some(*id) == attempt.id);
+                if !has && seq.is_none_or(|seq| *seq > session.synced_to) {
+                    let (id, synced) = (promise.name, session.synced_to);
+                    lost.push(format!("{name} lacks {seq:?} ({id}), synced to {synced}"));
                 }
             }
         }
@@ -228,9 +273,10 @@ impl History {
         let inner = self.inner();
         let sum = |of: fn(&Session) -> usize| inner.sessions.values().map(of).sum::<usize>();
         format!(
-            "{} promised, {} refused, {} unheard; {} applied, {} redelivered, {} full syncs, \
+            "{} promised, {} broadcasts, {} refused, {} unheard; {} applied, {} redelivered, {} full syncs, \
              {} covered by one, {} to plain sessions; closed by {:?}",
             inner.promises.len(),
+            inner.broadcasts,
             inner.refused,
             inner.unheard,
             sum(|session| session.applied.len()),

@@ -19,7 +19,7 @@ use crate::world::{NODES, World, eventually, user};
 const DEVICES: [Kind; 4] = [Kind::Replay, Kind::FullSync, Kind::Replay, Kind::Plain];
 
 /// Whoever waits for a home that is away publishes nothing meanwhile, so there are several.
-const PUBLISHERS: [Naming; 8] = [
+const PUBLISHERS: [Naming; 9] = [
     Naming::Event,
     Naming::Event,
     Naming::Event,
@@ -28,6 +28,7 @@ const PUBLISHERS: [Naming; 8] = [
     Naming::Batch,
     Naming::None,
     Naming::None,
+    Naming::Broadcast,
 ];
 
 pub(crate) struct Life {
@@ -71,7 +72,7 @@ impl Life {
         for node in 0..NODES {
             for number in 0..USERS {
                 let (user, name) = (user(number), Uuid::now_v7());
-                self.history.attempted(number, name);
+                self.history.attempted(&[number], name);
                 let event = json!({"type": "added", "data": {"name": name}, "event_id": name});
                 eventually("every node takes events for everybody", || async {
                     matches!(world.publish(node, &user, &event).await.status, 200 | 201)
@@ -83,6 +84,10 @@ impl Life {
         for publisher in self.publishers {
             publisher.await.unwrap();
         }
+        eventually("every promise is in the log", || async {
+            self.history.compare(&world.logs().await) == 0
+        })
+        .await;
         self.history.settle(Duration::from_secs(60)).await;
         for device in &self.devices {
             assert!(!device.is_finished(), "a device gave up");

@@ -85,9 +85,12 @@ fn a_lost_event_is_noticed() {
     let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
     history.attached(0, "s", true, 0);
     for (name, seq) in [(first, 1), (second, 2)] {
-        history.attempted(0, name);
+        history.attempted(&[0], name);
         history.promise(0, name, name, seq, &history.sessions_of(0));
     }
+    let logged = |name, seq| history::Logged { user: 0, name, id: name, seq };
+    assert_eq!(history.compare(&[logged(first, 1)]), 1, "one is not in the log");
+    assert_eq!(history.compare(&[logged(first, 1), logged(second, 2)]), 0);
     history.applied("s", &history::Arrival::new(0, first, first, 1, "x"));
     assert_eq!(history.lost().len(), 1);
     history.attached(0, "s", true, 2);
@@ -108,7 +111,7 @@ fn what_must_not_happen_is_noticed() {
     };
     history.attached(0, "s", true, 0);
     history.attached(1, "t", true, 0);
-    (1..=5).for_each(|name| history.attempted(0, id(name)));
+    (1..=5).for_each(|name| history.attempted(&[0], id(name)));
     history.applied("s", &Arrival::new(0, id(1), id(1), 2, "x"));
     history.applied("s", &Arrival::new(0, id(1), id(1), 2, "y"));
     is_noticed("a redelivery that differs");

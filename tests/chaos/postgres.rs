@@ -29,6 +29,16 @@ struct Count {
     count: i64,
 }
 
+#[derive(QueryableByName)]
+pub(crate) struct Event {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    pub(crate) seq: i64,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    pub(crate) event_id: String,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    pub(crate) name: String,
+}
+
 /// Where Postgres' programs are, if it is installed.
 pub(crate) fn installed() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -141,6 +151,12 @@ impl Postgres {
         let mut connection = PgConnection::establish(&self.url(self.port, "test")).unwrap();
         let rows: Vec<Count> = diesel::sql_query(sql).load(&mut connection).unwrap();
         rows.into_iter().map(|row| row.count).collect()
+    }
+
+    /// Asks for events.
+    pub(crate) fn events(&self, sql: &str) -> Vec<Event> {
+        let mut connection = PgConnection::establish(&self.url(self.port, "test")).unwrap();
+        diesel::sql_query(sql).load(&mut connection).unwrap()
     }
 
     pub(crate) fn execute(&self, sql: &str) {

@@ -26,6 +26,8 @@ pub(crate) enum Naming {
     Batch,
     /// Not at all: it is tried once.
     None,
+    /// By an `event_id`, for everybody.
+    Broadcast,
 }
 
 pub(crate) struct Publisher {
@@ -36,11 +38,10 @@ pub(crate) struct Publisher {
     random: Random,
 }
 
-/// One thing to be published, and the sessions that were there before.
+/// One thing to be published, and the sessions that were there before, by user.
 struct Item {
-    user: usize,
     name: Uuid,
-    sessions: Vec<String>,
+    users: Vec<(usize, Vec<String>)>,
 }
 
 impl Publisher {
@@ -67,17 +68,23 @@ impl Publisher {
             while !self.once(&items).await && self.naming != Naming::None {
                 tokio::time::sleep(Duration::from_millis(20 + self.random.below(80))).await;
             }
-            tokio::time::sleep(Duration::from_millis(5 + self.random.below(20))).await;
+            let pause = if self.naming == Naming::Broadcast { 500 } else { 20 };
+            tokio::time::sleep(Duration::from_millis(5 + self.random.below(pause))).await;
         }
     }
 
     fn item(&mut self) -> Item {
-        let user = self.random.below(USERS as u64) as usize;
+        let users = match self.naming {
+            Naming::Broadcast => (0..USERS).collect(),
+            Naming::Event | Naming::Key | Naming::Batch | Naming::None => {
+                vec![self.random.below(USERS as u64) as usize]
+            }
+        };
         let name = Uuid::now_v7();
+        self.history.attempted(&users, name);
         // Sessions that are there before the first try are owed it.
-        let sessions = self.history.sessions_of(user);
-        self.history.attempted(user, name);
-        Item { user, name, sessions }
+        let with_sessions = |user| (user, self.history.sessions_of(user));
+        Item { name, users: users.into_iter().map(with_sessions).collect() }
     }
 
     fn call(&self, items: &[Item]) -> Call {
@@ -89,15 +96,16 @@ impl Publisher {
             event
         };
         let first = &items[0];
-        let path = format!("/api/v1/users/{}/events", user(first.user));
+        let path = format!("/api/v1/users/{}/events", user(first.users[0].0));
         let key = (self.naming == Naming::Key).then(|| first.name.to_string());
         let (path, body) = match self.naming {
             Naming::Event => (path, named(first)),
+            Naming::Broadcast => ("/api/v1/broadcast".to_owned(), named(first)),
             Naming::Key | Naming::None => (path, event(first)),
             Naming::Batch => {
                 let of_user = |item: &Item| {
                     let mut event = named(item);
-                    event["user"] = json!(user(item.user));
+                    event["user"] = json!(user(item.users[0].0));
                     event
                 };
                 ("/api/v1/events".to_owned(), items.iter().map(of_user).collect())
@@ -120,7 +128,9 @@ impl Publisher {
                 return false;
             }
             (200, Naming::Batch) => answer.body.as_array().cloned().unwrap_or_default(),
-            (200 | 201, Naming::Event | Naming::Key | Naming::None) => vec![answer.body.clone()],
+            (200 | 201, Naming::Event | Naming::Key | Naming::None) | (202, Naming::Broadcast) => {
+                vec![answer.body.clone()]
+            }
             _ => Vec::new(),
         };
         if results.len() != items.len() {
@@ -133,14 +143,20 @@ impl Publisher {
             return false;
         }
         for (item, (id, seq)) in items.iter().zip(results.into_iter().flatten()) {
-            self.history.promise(item.user, item.name, id, seq, &item.sessions);
+            match seq {
+                Some(seq) => {
+                    let (user, sessions) = &item.users[0];
+                    self.history.promise(*user, item.name, id, seq, sessions);
+                }
+                None => self.history.promise_all(item.name, id, item.users.clone()),
+            }
         }
         true
     }
 }
 
-/// What a publish became; none if it was refused.
-fn stored(result: &Value) -> Option<(Uuid, i64)> {
+/// What a publish became: its id, and its place unless it is a broadcast; none if it was refused.
+fn stored(result: &Value) -> Option<(Uuid, Option<i64>)> {
     let id = Uuid::parse_str(result["event_id"].as_str()?).ok()?;
-    Some((id, result["seq"].as_i64()?))
+    Some((id, result["seq"].as_i64()))
 }

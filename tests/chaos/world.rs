@@ -9,8 +9,10 @@ use serde_json::Value;
 use staffetta::UserId;
 use staffetta::auth::{Scope, Secret};
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use crate::USERS;
+use crate::history::Logged;
 use crate::nats::{self, Nats};
 use crate::node::{Answer, Call, Places, Process};
 use crate::postgres::{self, Postgres};
@@ -207,6 +209,23 @@ impl World {
         let gaps = "SELECT count(*) AS count FROM events GROUP BY user_id
                     HAVING count(*) <> max(seq) OR min(seq) <> 1";
         assert_eq!(postgres.query(gaps), Vec::<i64>::new(), "logs with gaps: {}", self.keep());
+    }
+
+    /// What the database has of every event.
+    pub(crate) async fn logs(&self) -> Vec<Logged> {
+        let postgres = self.postgres.lock().await;
+        let mut all = Vec::new();
+        for user in 0..USERS {
+            let events = format!(
+                "SELECT seq, event_id, data::JSON ->> 'name' AS name FROM events
+                 WHERE user_id = 'user-{user}'"
+            );
+            all.extend(postgres.events(&events).into_iter().map(|row| {
+                let read = |text: &str| Uuid::parse_str(text).unwrap();
+                Logged { user, name: read(&row.name), id: read(&row.event_id), seq: row.seq }
+            }));
+        }
+        all
     }
 
     /// Copies the logs where they stay, and says where.
