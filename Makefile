@@ -21,7 +21,7 @@ docs: ## Builds the API documentation.
 autobahn: ## Runs the Autobahn fuzzing client against the hub's frames; needs Python 2.7.
 	@tests/autobahn.sh
 
-bench: ## Runs the benches, each beside its limits, and prints the ratios.
+bench: ## Runs the benches beside limits and peers; QUICK=1 only shows that they work.
 	@benches/run.sh
 
 instructions: ## Counts the instructions of the hot pure pieces; UPDATE=1 records them.

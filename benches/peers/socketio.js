@@ -1,35 +1,41 @@
-// A socket.io server the hub is measured beside: takes anybody in, and what is posted to `/emit`
-// goes to everyone as the event `added`. Its argument is its port; `--versions` says what it is made of.
+// A socket.io server the hub is measured beside: `sub` joins a room, `pub` sends the event `added` to
+// one, `pub_acked` the same and answers when everybody there has acked it.
 
-import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 
 import { Server } from "socket.io";
 
-function version(name) {
-  const file = new URL(`./node_modules/${name}/package.json`, import.meta.url);
-  return `${name} ${JSON.parse(readFileSync(file, "utf8")).version}`;
-}
+import { isGood, start } from "./shared.js";
 
-function serve(port) {
-  const http = createServer();
-  // Nothing is compressed by default. With a native `bufferutil` there, `ws` takes that.
-  const io = new Server(http, { transports: ["websocket"], serveClient: false });
-  // What is no request of Socket.IO's comes here.
-  http.on("request", (request, response) => {
-    const parts = [];
-    request.on("data", (part) => parts.push(part));
-    request.on("end", () => {
-      io.emit("added", JSON.parse(Buffer.concat(parts).toString()));
-      response.writeHead(201, { "content-length": 0 }).end();
+const ACKED_IN = 30_000;
+const RECOVERY = { maxDisconnectionDuration: 120_000, skipMiddlewares: true };
+
+function attach(io) {
+  // Kept otherwise, for middlewares that nobody has here.
+  io.engine.on("connection", (socket) => {
+    socket.request = null;
+  });
+  io.use((socket, next) => {
+    next(isGood(socket.handshake.auth.token ?? "") ? undefined : new Error("unauthorized"));
+  });
+  io.on("connection", (socket) => {
+    socket.on("sub", (topic, done) => {
+      socket.join(topic);
+      done();
+    });
+    socket.on("pub", (topic, data) => io.to(topic).emit("added", data));
+    socket.on("pub_acked", async (topic, data, done) => {
+      await io.to(topic).timeout(ACKED_IN).emitWithAck("added", data);
+      done();
     });
   });
-  http.listen(port, "127.0.0.1");
 }
 
-const [argument] = process.argv.slice(2);
-if (argument === "--versions") {
-  console.log([...["socket.io", "ws", "bufferutil"].map(version), `Node ${process.versions.node}`].join(", "));
-} else {
-  serve(Number(argument));
-}
+start(["socket.io", "ws", "bufferutil"], (port, mode) => {
+  const http = createServer();
+  // Nothing is compressed by default. With a native `bufferutil` there, `ws` takes that.
+  const options = { transports: ["websocket"], serveClient: false };
+  if (mode === "recovery") options.connectionStateRecovery = RECOVERY;
+  attach(new Server(http, options));
+  http.listen(port, "127.0.0.1", 4096);
+});

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use staffetta::clock;
 use staffetta::delivery::messages::{AttachKind, Submission};
@@ -19,6 +20,8 @@ use staffetta::protocol::{
     Accounts, Ack, Audience, ConnectionId, Event, EventContent, EventId, HubEventKinds, NewEvent,
     OfflinePolicy, Seq, SessionId, SessionRequest, Timestamp, UserId,
 };
+use staffetta::registry::messages::SendKind;
+use staffetta::ws::outbox::{Outbox, Pushed};
 use uuid::Uuid;
 
 /// A piece of work: so many times the same.
@@ -27,6 +30,8 @@ pub(crate) type Work = fn(usize);
 /// Every piece by its name, and how often it is done when its instructions are counted.
 pub(crate) const WORKS: &[(&str, Work, usize)] = &[
     ("publish, fan out, ack", deliver, 2_000),
+    ("publish, redeliver, ack", redeliver, 2_000),
+    ("outbox: push, take", pass_through_outbox, 5_000),
     ("decode acks of /ws", decode_native, 5_000),
     ("decode replies of /updates", decode_updates, 5_000),
     ("decode acks of Socket.IO", decode_socketio, 5_000),
@@ -48,11 +53,21 @@ struct World {
     moment: Moment,
     users: Vec<UserId>,
     lengths: Vec<i64>,
+    acks: Acks,
 }
+
+/// When the devices ack.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Acks {
+    AtOnce,
+    OnRedelivery,
+}
+
+const ACK_WAIT: Duration = Duration::from_secs(3);
 
 fn limits() -> Limits {
     Limits {
-        retry: RetryPolicy { ack_wait: Duration::from_secs(3), redeliveries_max: 40 },
+        retry: RetryPolicy { ack_wait: ACK_WAIT, redeliveries_max: 40 },
         window: WindowLimits { events_max: 256, bytes_max: 1 << 20 },
         owed_max: 10_000,
         connections_max: 20,
@@ -65,11 +80,11 @@ fn limits() -> Limits {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(acks: Acks) -> Self {
         let moment = Moment { now: clock::now(), wall: Timestamp(1_700_000_000_000) };
         let users = (0..USERS).map(|n| UserId::new(&format!("user-{n}")).unwrap()).collect();
-        let mut world =
-            Self { table: PendingTable::new(limits()), moment, users, lengths: vec![0; USERS] };
+        let (table, lengths) = (PendingTable::new(limits()), vec![0; USERS]);
+        let mut world = Self { table, moment, users, lengths, acks };
         for place in 0..USERS * SESSIONS {
             world.attach(place);
         }
@@ -136,9 +151,12 @@ impl World {
                 let seq = Seq(self.lengths[of]);
                 self.table.appended(append.ticket, Ok(AppendOutcome::Stored(seq)), self.moment);
             }
-            Output::FanOut { user, event, targets, .. } => {
+            Output::FanOut { user, event, targets, kind, .. } => {
                 let frames = EventFrames::new(event);
                 black_box(frames.framed(DialectKind::Native));
+                if self.acks == Acks::OnRedelivery && kind == SendKind::First {
+                    return;
+                }
                 for target in targets {
                     let ack = Ack::Events(vec![frames.event().id()]);
                     self.table.ack(&user, target, &ack, self.moment);
@@ -164,11 +182,32 @@ fn content(number: usize) -> Arc<EventContent> {
 }
 
 fn deliver(times: usize) {
-    let mut world = World::new();
+    let mut world = World::new(Acks::AtOnce);
     for number in 0..times {
         world.publish(number, &content(number));
     }
     assert_eq!(world.table.take_counts().acked, (times * SESSIONS) as u64, "not all is acked");
+}
+
+/// Every event is lost once.
+fn redeliver(times: usize) {
+    let mut world = World::new(Acks::OnRedelivery);
+    for number in 0..times {
+        world.publish(number, &content(number));
+        world.moment.now += ACK_WAIT;
+        world.table.tick(world.moment);
+        world.settle(number % USERS);
+    }
+    assert_eq!(world.table.take_counts().acked, (times * SESSIONS) as u64, "not all is acked");
+}
+
+fn pass_through_outbox(times: usize) {
+    let outbox = Outbox::new(1 << 20);
+    let frame = Bytes::from_static(&[b'x'; 200]);
+    for _ in 0..times {
+        assert_eq!(outbox.push_shared(black_box(&frame)), Pushed::Queued);
+        black_box(outbox.take(usize::MAX, || true));
+    }
 }
 
 fn decode_native(times: usize) {

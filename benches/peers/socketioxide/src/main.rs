@@ -1,16 +1,15 @@
-//! A socketioxide server the hub is measured beside: takes anybody in, and what is posted to
-//! `/emit` goes to everyone as the event `added`.
+//! A socketioxide server the hub is measured beside: `sub` joins a room, `pub` sends the event
+//! `added` to one, `pub_acked` the same and answers when everybody there has acked it.
 //!
 //! Its argument is its port. One thread, as one core is all it gets.
 
 use std::net::Ipv4Addr;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::post;
+use futures_util::StreamExt;
+use serde_json::Value;
 use socketioxide::SocketIo;
-use socketioxide::extract::SocketRef;
+use socketioxide::extract::{AckSender, Data, SocketRef};
 use tokio::net::TcpListener;
 
 type Failure = Box<dyn std::error::Error>;
@@ -23,19 +22,24 @@ fn main() -> Result<(), Failure> {
 
 async fn serve(port: u16) -> Result<(), Failure> {
     let (layer, io) = SocketIo::new_layer();
-    io.ns("/", async |_: SocketRef| {});
-    let app = Router::new().route("/emit", post(emit)).with_state(io).layer(layer);
+    io.ns("/", async |socket: SocketRef| {
+        socket.on("sub", async |socket: SocketRef, Data(topic): Data<String>, ack: AckSender| {
+            socket.join(topic);
+            let _ = ack.send(&());
+        });
+        socket.on("pub", async |io: SocketIo, Data((topic, data)): Data<(String, Value)>| {
+            let _ = io.to(topic).emit("added", &data).await;
+        });
+        socket.on("pub_acked", publish_acked);
+    });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    axum::serve(listener, app).await?;
+    axum::serve(listener, Router::new().layer(layer)).await?;
     Ok(())
 }
 
-async fn emit(State(io): State<SocketIo>, body: String) -> StatusCode {
-    let Ok(data) = serde_json::from_str::<serde_json::Value>(&body) else {
-        return StatusCode::BAD_REQUEST;
-    };
-    match io.emit("added", &data).await {
-        Ok(()) => StatusCode::CREATED,
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+async fn publish_acked(io: SocketIo, Data((topic, data)): Data<(String, Value)>, ack: AckSender) {
+    if let Ok(acks) = io.to(topic).emit_with_ack::<_, Value>("added", &data).await {
+        acks.for_each(async |_| {}).await;
     }
+    let _ = ack.send(&());
 }

@@ -1,0 +1,158 @@
+//! Events that are acked by both sessions of their users: as many as can be, in batches that four
+//! publishers wait for, and then at half of that rate.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::spawn_local;
+
+use super::{ENDLESS, follow_all, open_all, who};
+use crate::candidate::Candidate::{
+    self, JetStream, JetStreamSync, Literal, Mosquitto, Reliable, SocketIo, Socketioxide,
+};
+use crate::lives::sqlite;
+use crate::load::publisher::{Published, Publisher, Until};
+use crate::load::shapes::arrived;
+use crate::load::subscriber::{Opening, Subscriber};
+use crate::load::tally::{Tally, Times, until};
+use crate::plan::Plan;
+use crate::server::Server;
+use crate::table::{Column, Table};
+
+const PUBLISHERS: u64 = 4;
+const BATCH: u64 = 500;
+
+/// How often a batch is due at half the rate.
+const BEAT: Duration = Duration::from_millis(10);
+
+const COLUMNS: &[Column] = &[
+    ("acked deliveries/s", 0),
+    ("CPU s per million", 1),
+    ("sent again", 0),
+    ("at half that rate: p50 µs", 0),
+    ("p99 µs", 0),
+];
+
+const CANDIDATES: [Candidate; 7] =
+    [Reliable, Mosquitto, JetStream, JetStreamSync, Literal, SocketIo, Socketioxide];
+
+pub(crate) async fn run(plan: &'static Plan) -> bool {
+    let title = format!(
+        "Acked deliveries, {} users with 2 sessions, batches of {BATCH} (socket.io and socketioxide \
+         store nothing)",
+        plan.users
+    );
+    let mut table = Table::new(&title, COLUMNS);
+    for group in [1, 256] {
+        let name = format!("raw SQLite, groups of {group}: events/s");
+        for _ in 0..plan.rounds {
+            table.turn(&name, &name, groups(group, plan)).await;
+        }
+    }
+    table.turns(plan.rounds, &CANDIDATES, |candidate| measure(candidate, plan)).await;
+    table.print()
+}
+
+async fn groups(group: i64, plan: &'static Plan) -> Vec<f64> {
+    let rate = sqlite::groups(group, &Tally::data(Duration::ZERO), plan.flat_out);
+    vec![rate, f64::NAN, f64::NAN, f64::NAN, f64::NAN]
+}
+
+/// How many batches of each publisher take a few seconds.
+fn batches(candidate: Candidate, plan: &Plan) -> u64 {
+    let part = match candidate {
+        JetStream | Literal => 10,
+        JetStreamSync => 40,
+        _ => 1,
+    };
+    (plan.batches / part).max(1)
+}
+
+async fn measure(candidate: Candidate, plan: &'static Plan) -> Vec<f64> {
+    let server = Rc::new(Server::start(candidate).await);
+    let devices: Vec<_> =
+        (0..plan.users * 2).map(|n| who(&server, &format!("user-{}", n / 2), n)).collect();
+    let subscribers = open_all(&server, &devices, Opening::New).await;
+    let batches = batches(candidate, plan);
+    let per_device = PUBLISHERS * batches * BATCH / plan.users;
+    let deliveries = (per_device * plan.users * 2) as f64;
+
+    let tally = Tally::new(Times::PassedOver);
+    let mut publishers = Vec::new();
+    for _ in 0..PUBLISHERS {
+        publishers.push(Publisher::open(&server, &[], Until::Acked).await);
+    }
+    let (start, before) = (tally.now(), server.cpu());
+    let following = follow_all(subscribers, per_device, &tally);
+    let publishing: Vec<_> = publishers
+        .into_iter()
+        .map(|publisher| spawn_local(publish(publisher, batches, plan.users, Rc::clone(&tally))))
+        .collect();
+    for publisher in publishing {
+        publisher.await.unwrap();
+    }
+    let mut subscribers = Vec::new();
+    for subscriber in following {
+        subscribers.push(subscriber.await.unwrap());
+    }
+    let settling: Vec<_> = subscribers.into_iter().map(|one| spawn_local(one.settle())).collect();
+    let mut subscribers = Vec::new();
+    for subscriber in settling {
+        subscribers.push(subscriber.await.unwrap());
+    }
+    let rate = deliveries / (tally.now() - start).as_secs_f64();
+    let each = (server.cpu() - before).as_secs_f64() * 1e6 / deliveries;
+    let mut figures = vec![rate, each, tally.again() as f64, f64::NAN, f64::NAN];
+    if matches!(candidate, Reliable | Mosquitto | JetStream) {
+        let (p50, p99) = at_half(&server, subscribers, rate / 4.0, plan).await;
+        figures.splice(3.., [p50, p99]);
+    }
+    figures
+}
+
+async fn publish(mut publisher: Publisher, batches: u64, users: u64, tally: Rc<Tally>) {
+    for _ in 0..batches {
+        publisher.publish(&batch(0, BATCH, users, tally.now())).await;
+    }
+}
+
+/// Events to one user after the other, from the `from`th on.
+fn batch(from: u64, count: u64, users: u64, due: Duration) -> Vec<Published> {
+    let data = Tally::data(due);
+    let event = |n| Published { topic: format!("user-{}", n % users), data: data.clone() };
+    (from..from + count).map(event).collect()
+}
+
+/// p50 and p99 of the time from when an event is due until a session acks it.
+async fn at_half(
+    server: &Server,
+    subscribers: Vec<Subscriber>,
+    events_per_second: f64,
+    plan: &Plan,
+) -> (f64, f64) {
+    let tally = Tally::new(Times::Read);
+    let _following = follow_all(subscribers, ENDLESS, &tally);
+    let mut ways = Vec::new();
+    for _ in 0..PUBLISHERS {
+        let mut publisher = Publisher::open(server, &[], Until::Sent).await;
+        let (sender, mut orders) = unbounded_channel::<Vec<Published>>();
+        spawn_local(async move {
+            while let Some(events) = orders.recv().await {
+                publisher.publish(&events).await;
+            }
+        });
+        ways.push(sender);
+    }
+    let count = ((events_per_second * BEAT.as_secs_f64()) as u64).max(1);
+    let beats = plan.at_rate.as_millis() as u64 / BEAT.as_millis() as u64;
+    let start = tally.now();
+    for beat in 0..beats {
+        let due = start + BEAT * beat as u32;
+        until(tally.at(due)).await;
+        let events = batch(beat * count, count, plan.users, due);
+        ways[(beat % PUBLISHERS) as usize].send(events).unwrap();
+    }
+    arrived(&tally, beats * count * 2).await;
+    (tally.percentile(50.0), tally.percentile(99.0))
+}
