@@ -1,8 +1,9 @@
 //! What the hub counts, in Prometheus' terms. Cheap to bump: atomics, no look-ups.
 
+mod cluster;
 mod times;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -14,6 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
+pub use self::cluster::{ClusterMetrics, NodeMeasure};
 use crate::delivery::latency::Latencies;
 use crate::delivery::pending::{Counts, Holdings};
 use crate::dialect::DialectKind;
@@ -64,11 +66,12 @@ pub struct Metrics {
     group_seconds: Histogram,
     publish_seconds: Histogram,
     acked_seconds: times::Histogram,
+    cluster: Arc<OnceLock<ClusterMetrics>>,
     registry: Arc<Mutex<Registry>>,
 }
 
 /// The counters that matter to a console, since the start; connections are those of now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "each field is the counter it is named after")]
 pub struct Totals {
     pub connections_native: i64,
@@ -80,6 +83,20 @@ pub struct Totals {
     pub acked: u64,
     pub gave_up: u64,
     pub full_syncs: u64,
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.connections_native += other.connections_native;
+        self.connections_updates += other.connections_updates;
+        self.connections_socketio += other.connections_socketio;
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.redelivered += other.redelivered;
+        self.acked += other.acked;
+        self.gave_up += other.gave_up;
+        self.full_syncs += other.full_syncs;
+    }
 }
 
 impl Metrics {
@@ -119,6 +136,7 @@ impl Metrics {
             group_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             publish_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             acked_seconds: times::Histogram::default(),
+            cluster: Arc::default(),
             registry: Arc::default(),
         };
         metrics.begin_at_zero();
@@ -315,6 +333,15 @@ impl Metrics {
     /// itself: `dead`, `lost`.
     pub fn webhook_post(&self, outcome: &'static str) {
         self.webhook_posts.get_or_create(&[("outcome", outcome.to_owned())]).inc();
+    }
+
+    /// What is counted among other nodes: shown from the first time this is asked.
+    pub fn cluster(&self) -> ClusterMetrics {
+        let register = || {
+            let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+            ClusterMetrics::register(&mut registry)
+        };
+        self.cluster.get_or_init(register).clone()
     }
 
     /// Everything as Prometheus text (OpenMetrics 1.0).

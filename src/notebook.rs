@@ -4,6 +4,7 @@
 //! them in another order than they were merged. A change that is kept is told, whatever happens:
 //! its event rests beside it until it is in every log.
 
+mod homes;
 mod sharing;
 mod telling;
 mod turns;
@@ -15,12 +16,13 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 use tokio::sync::{Mutex, watch};
 
+pub use self::homes::{NoteAnswer, NoteHomes, NoteOrder, Told};
 use self::telling::audiences;
-pub use self::turns::{NoteHomes, TurnElsewhere};
+use self::turns::CaughtUp;
 use crate::clock;
 use crate::config::NotesConfig;
 use crate::delivery::Publisher;
-use crate::delivery::messages::{PublishError, Receipt};
+use crate::delivery::messages::PublishError;
 use crate::notes::{
     Access, Author, Members, NewNote, NoteChange, NoteEdit, NoteError, NoteFields, NotePage,
     NoteQuery, NoteStore, Role, SharedNote, allowed,
@@ -54,8 +56,9 @@ struct Inner {
     members_max: usize,
     hasher: RandomState,
     turns: Vec<Mutex<()>>,
-    /// Where the turns of other notes are, if there are other nodes.
+    /// Where notes are at home, if there are other nodes.
     homes: Option<Arc<dyn NoteHomes>>,
+    caught_up: CaughtUp,
     /// Whether changes are kept that were not told yet: the next ones wait.
     behind: watch::Sender<bool>,
 }
@@ -84,6 +87,7 @@ impl Notebook {
             hasher: RandomState::new(),
             turns: (0..TURNS).map(|_| Mutex::default()).collect(),
             homes,
+            caught_up: CaughtUp::default(),
             behind: watch::Sender::new(false),
         }))
     }
@@ -106,13 +110,8 @@ impl Notebook {
         changes: Option<&ByteString>,
         base_version: Option<i64>,
     ) -> Result<NoteChange, NoteError> {
-        let changes = self.fields(changes);
-        let (author, except) = parts(by);
-        self.change(note.clone(), except, move |store: Arc<dyn NoteStore>| async move {
-            let now = clock::wall();
-            store.update(NoteEdit { id: note, by: author, changes, base_version, now }).await
-        })
-        .await
+        let fields = self.fields(changes);
+        changed(self.carry_out(NoteOrder::Update { note, by, fields, base_version }).await)
     }
 
     /// Makes a note of a JSON object, or sets its fields if the author has it already.
@@ -126,11 +125,7 @@ impl Notebook {
         data: &ByteString,
     ) -> Result<NoteChange, NoteError> {
         let fields = self.fields(Some(data));
-        let (author, except) = parts(by);
-        self.change(note.clone(), except, move |store: Arc<dyn NoteStore>| async move {
-            store.create(NewNote { id: note, by: author, fields, now: clock::wall() }).await
-        })
-        .await
+        changed(self.carry_out(NoteOrder::Create { note, by, fields }).await)
     }
 
     /// Deletes a note of the author's own.
@@ -138,11 +133,7 @@ impl Notebook {
     /// # Errors
     /// As [`Notebook::update`].
     pub async fn delete(&self, by: Source, note: NoteId) -> Result<NoteChange, NoteError> {
-        let (author, except) = parts(by);
-        self.change(note.clone(), except, move |store: Arc<dyn NoteStore>| async move {
-            store.delete(note, author, clock::wall()).await
-        })
-        .await
+        changed(self.carry_out(NoteOrder::Delete { note, by }).await)
     }
 
     /// Tells a user's other devices of a folder, which the hub does not keep; `data` is a JSON
@@ -172,7 +163,10 @@ impl Notebook {
     /// # Errors
     /// [`NoteError::NotFound`] also when it is somebody else's.
     pub async fn read(&self, note: NoteId, user: UserId) -> Result<SharedNote, NoteError> {
-        self.0.store.read(note, user).await
+        match self.look_up(NoteOrder::Read { note, user }).await? {
+            NoteAnswer::Note(shared) => Ok(*shared),
+            other => Err(unlike(&other)),
+        }
     }
 
     /// Reads a page of the notes a user may see.
@@ -180,7 +174,7 @@ impl Notebook {
     /// # Errors
     /// When the store does not answer.
     pub async fn list(&self, query: NoteQuery) -> Result<NotePage, NoteError> {
-        self.0.store.list(query).await
+        self.list_all(query).await
     }
 
     /// Who may see a note.
@@ -188,7 +182,10 @@ impl Notebook {
     /// # Errors
     /// [`NoteError::NotFound`] when there is no such note.
     pub async fn members(&self, note: NoteId) -> Result<Members, NoteError> {
-        self.0.store.members(note).await
+        match self.look_up(NoteOrder::ReadMembers { note }).await? {
+            NoteAnswer::Members(members) => Ok(members),
+            other => Err(unlike(&other)),
+        }
     }
 
     /// Shares a note with `member`, whose devices get the whole note as newly created. It goes on
@@ -204,9 +201,8 @@ impl Notebook {
         role: Role,
         by: &UserId,
     ) -> Result<(), NoteError> {
-        let (notebook, by) = (self.clone(), by.clone());
-        let sharing = tokio::spawn(async move { notebook.let_in(note, member, role, by).await });
-        sharing.await.unwrap_or(Err(NoteError::Unavailable))
+        let order = NoteOrder::Share { note, member, role, by: by.clone() };
+        self.carry_out(order).await.map(drop)
     }
 
     /// Takes a member's access away; says whether there was any. The member's devices are told
@@ -221,9 +217,11 @@ impl Notebook {
         member: UserId,
         by: &UserId,
     ) -> Result<bool, NoteError> {
-        let (notebook, by) = (self.clone(), by.clone());
-        let unsharing = tokio::spawn(async move { notebook.turn_away(note, member, by).await });
-        unsharing.await.unwrap_or(Err(NoteError::Unavailable))
+        let order = NoteOrder::Unshare { note, member, by: by.clone() };
+        match self.carry_out(order).await? {
+            NoteAnswer::Unshared(was_member) => Ok(was_member),
+            other => Err(unlike(&other)),
+        }
     }
 
     /// Publishes an event to everyone who may see a note; plain connections of members get it if
@@ -235,15 +233,13 @@ impl Notebook {
         &self,
         note: NoteId,
         event: NewEvent,
-    ) -> Result<Vec<(UserId, Result<Receipt, PublishError>)>, NotePublishError> {
-        // Whoever is shared the note meanwhile is told of it first.
-        let _turn = self.turn(&note).await?;
-        let Members { owner, members } = self.0.store.members(note.clone()).await?;
-        let members: Vec<_> = members.into_iter().map(|(member, _)| member).collect();
-        let audiences = audiences(&note, owner, members, None);
-        let users: Vec<_> = audiences.iter().map(|(user, _)| user.clone()).collect();
-        let results = self.0.publisher.publish_to(audiences, event).await?;
-        Ok(users.into_iter().zip(results).collect())
+    ) -> Result<Told, NotePublishError> {
+        self.0.publisher.check(&event).map_err(PublishError::from)?;
+        let order = NoteOrder::Publish { note, event: Box::new(event) };
+        match self.carry_out(order).await? {
+            NoteAnswer::Published(told) => Ok(told),
+            other => Err(unlike(&other).into()),
+        }
     }
 
     /// Whether `user` may join the room of a note, and how.
@@ -251,7 +247,7 @@ impl Notebook {
     /// # Errors
     /// [`NoteError::NotFound`] when not.
     pub async fn access(&self, note: NoteId, user: UserId) -> Result<Access, NoteError> {
-        Ok(self.0.store.read(note, user).await?.access)
+        Ok(self.read(note, user).await?.access)
     }
 
     /// Who is in which room.
@@ -263,6 +259,53 @@ impl Notebook {
         // It was read as an object before; what is none has no fields.
         let fields = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         allowed(fields, self.0.strict_fields)
+    }
+
+    async fn update_here(
+        &self,
+        note: NoteId,
+        by: Source,
+        changes: NoteFields,
+        base_version: Option<i64>,
+    ) -> Result<NoteChange, NoteError> {
+        let (author, except) = parts(by);
+        self.change(note.clone(), except, move |store: Arc<dyn NoteStore>| async move {
+            let now = clock::wall();
+            store.update(NoteEdit { id: note, by: author, changes, base_version, now }).await
+        })
+        .await
+    }
+
+    async fn create_here(
+        &self,
+        note: NoteId,
+        by: Source,
+        fields: NoteFields,
+    ) -> Result<NoteChange, NoteError> {
+        let (author, except) = parts(by);
+        self.change(note.clone(), except, move |store: Arc<dyn NoteStore>| async move {
+            store.create(NewNote { id: note, by: author, fields, now: clock::wall() }).await
+        })
+        .await
+    }
+
+    async fn delete_here(&self, note: NoteId, by: Source) -> Result<NoteChange, NoteError> {
+        let (author, except) = parts(by);
+        self.change(note.clone(), except, move |store: Arc<dyn NoteStore>| async move {
+            store.delete(note, author, clock::wall()).await
+        })
+        .await
+    }
+
+    async fn publish_here(&self, note: NoteId, event: NewEvent) -> Result<Told, NoteError> {
+        // Whoever is shared the note meanwhile is told of it first.
+        let _turn = self.turn(&note).await?;
+        let Members { owner, members } = self.0.store.members(note.clone()).await?;
+        let members: Vec<_> = members.into_iter().map(|(member, _)| member).collect();
+        let audiences = audiences(&note, owner, members, None);
+        let users: Vec<_> = audiences.iter().map(|(user, _)| user.clone()).collect();
+        let results = self.0.publisher.tell(audiences, event).await;
+        Ok(users.into_iter().zip(results).collect())
     }
 
     /// Makes a change in its turn and tells everyone of it. It goes on when the caller goes away:
@@ -278,12 +321,12 @@ impl Notebook {
     {
         let notebook = self.clone();
         let changing = tokio::spawn(async move {
-            let mut turn = notebook.turn(&note).await?;
-            let changed = change(Arc::clone(&notebook.0.store)).await;
+            let turn = notebook.turn(&note).await?;
+            let changed = change(turn.store(&notebook)).await;
             match &changed {
-                Ok(change) => notebook.tell(change, except, &mut turn).await,
+                Ok(change) => notebook.tell(change, except).await,
                 // It may be kept all the same.
-                Err(NoteError::Unavailable) => turn.fall_behind(&notebook),
+                Err(NoteError::Unavailable) => notebook.fall_behind(),
                 Err(
                     NoteError::NotFound
                     | NoteError::NothingToChange
@@ -296,6 +339,20 @@ impl Notebook {
         });
         changing.await.unwrap_or(Err(NoteError::Unavailable))
     }
+}
+
+fn changed(answer: Result<NoteAnswer, NoteError>) -> Result<NoteChange, NoteError> {
+    match answer? {
+        NoteAnswer::Changed(change) => Ok(*change),
+        other => Err(unlike(&other)),
+    }
+}
+
+/// An answer to another question: another node is of another make.
+fn unlike(answer: &NoteAnswer) -> NoteError {
+    let kind = std::mem::discriminant(answer);
+    log::error!("the home of a note answered something else: {kind:?}");
+    NoteError::Unavailable
 }
 
 /// Why an event was not published to the members of a note.

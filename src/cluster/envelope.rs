@@ -5,14 +5,20 @@
 
 mod orders;
 
+use std::sync::Arc;
+
 use bytestring::ByteString;
 
 pub(super) use self::orders::{get_orders, put_orders};
 use super::wire::{Input, Wire, wire_struct};
 use crate::delivery::messages::{AckEntry, AttachKind, Detach, Submission, SyncComplete};
 use crate::dialect::DialectKind;
+use crate::notebook::NoteOrder;
+use crate::notes::NoteQuery;
+use crate::persistence::messages::DuplicateKey;
 use crate::protocol::{
-    ConnectionId, Epoch, EventId, NodeNumber, NoteId, Present, SessionId, Slot, Timestamp, UserId,
+    ConnectionId, Epoch, EventContent, EventId, NodeNumber, NoteId, Present, Seq, SessionId, Slot,
+    Timestamp, UserId,
 };
 use crate::registry::messages::Order;
 
@@ -41,8 +47,6 @@ pub(super) enum Message {
     Room(NoteId, RoomWord),
     /// The rows of slots have changed: look at them.
     Doubt,
-    /// The turn of a note that was asked for under this number is over; whether all was told.
-    TurnOver(u64, bool),
 }
 
 /// What a node tells of itself, to everybody.
@@ -75,14 +79,25 @@ pub(super) enum Request {
     Trace(EventId),
     /// Users with live connections and no session.
     LiveUsers,
-    /// The turn of a note; answered when it has come.
-    Turn(NoteId),
+    /// Does something to a note.
+    Note(Box<NoteOrder>),
     /// How a user's connections ended.
     ListCloses(UserId),
     /// Makes a session do a full sync.
     OrderFullSync(UserId, SessionId),
     /// What the node has in memory.
     TakeCensus,
+    /// A part of a list of notes.
+    ListNotes(NoteQuery),
+    /// A page of a user's log: what comes after a place and has not expired at a time, up to so
+    /// many events, and so many bytes.
+    ReadPage(UserId, Seq, Timestamp, usize, usize),
+    /// An event in at most so many logs.
+    FindEvent(EventId, usize),
+    /// What the node tells of itself to consoles.
+    TakeFigures,
+    /// Takes an event for every user.
+    StartBroadcast(Arc<EventContent>, DuplicateKey),
 }
 
 /// What a node says of a room.
@@ -172,11 +187,6 @@ fn put_kind(message: &Message, out: &mut Vec<u8>) {
             word.put(out);
         }
         Message::Doubt => 11u8.put(out),
-        Message::TurnOver(call, is_told) => {
-            12u8.put(out);
-            call.put(out);
-            is_told.put(out);
-        }
     }
 }
 
@@ -193,7 +203,6 @@ fn get_kind(input: &mut Input<'_>) -> Option<Message> {
         9 => Message::Back(Wire::get(input)?),
         10 => Message::Room(Wire::get(input)?, Wire::get(input)?),
         11 => Message::Doubt,
-        12 => Message::TurnOver(Wire::get(input)?, Wire::get(input)?),
         _ => return None,
     })
 }
@@ -217,7 +226,10 @@ impl Wire for Request {
             }
             Request::Trace(event) => tagged(5, event, out),
             Request::LiveUsers => 6u8.put(out),
-            Request::Turn(note) => tagged(7, note, out),
+            Request::Note(order) => {
+                7u8.put(out);
+                order.put(out);
+            }
             Request::ListCloses(user) => tagged(8, user, out),
             Request::OrderFullSync(user, session) => {
                 9u8.put(out);
@@ -225,6 +237,26 @@ impl Wire for Request {
                 session.put(out);
             }
             Request::TakeCensus => 10u8.put(out),
+            Request::ListNotes(query) => tagged(11, query, out),
+            Request::ReadPage(user, after, now, events_max, bytes_max) => {
+                12u8.put(out);
+                user.put(out);
+                after.put(out);
+                now.put(out);
+                events_max.put(out);
+                bytes_max.put(out);
+            }
+            Request::FindEvent(event, users_max) => {
+                13u8.put(out);
+                event.put(out);
+                users_max.put(out);
+            }
+            Request::TakeFigures => 15u8.put(out),
+            Request::StartBroadcast(content, duplicate) => {
+                14u8.put(out);
+                content.put(out);
+                duplicate.put(out);
+            }
         }
     }
 
@@ -241,10 +273,21 @@ impl Wire for Request {
             4 => Request::Revoke(Wire::get(input)?, Wire::get(input)?),
             5 => Request::Trace(Wire::get(input)?),
             6 => Request::LiveUsers,
-            7 => Request::Turn(Wire::get(input)?),
+            7 => Request::Note(Box::new(Wire::get(input)?)),
             8 => Request::ListCloses(Wire::get(input)?),
             9 => Request::OrderFullSync(Wire::get(input)?, Wire::get(input)?),
             10 => Request::TakeCensus,
+            11 => Request::ListNotes(Wire::get(input)?),
+            12 => Request::ReadPage(
+                Wire::get(input)?,
+                Wire::get(input)?,
+                Wire::get(input)?,
+                Wire::get(input)?,
+                Wire::get(input)?,
+            ),
+            13 => Request::FindEvent(Wire::get(input)?, Wire::get(input)?),
+            14 => Request::StartBroadcast(Wire::get(input)?, Wire::get(input)?),
+            15 => Request::TakeFigures,
             _ => return None,
         })
     }

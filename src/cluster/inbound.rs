@@ -1,30 +1,25 @@
 //! Takes what other nodes say: answers what they ask of users whose home is here, and hands what
 //! comes for connections here to their registries.
 
+mod answers;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use actix::{Actor, Recipient};
+use actix::Recipient;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::join_all;
-use tokio::sync::oneshot;
 
 use super::bus::Packets;
-use super::envelope::{Message, Request, read_body};
+use super::envelope::{Message, read_body};
 use super::node::Node;
+use super::notes::Ears;
 use super::packet::{Incoming, Packet};
-use super::remote::RemoteRegistry;
 use super::rooms::RoomsLink;
-use super::turns::Turns;
-use crate::delivery::hand_out;
-use crate::delivery::messages::{
-    Acks, Attach, AttachKind, Attached, Census, ListCloses, LiveUsers, OrderFullSync, PublishError,
-    TakeCensus, TraceEvent, Unreachable,
-};
-use crate::dialect::DialectKind;
-use crate::protocol::{ConnectionId, NodeNumber, UserId};
+use crate::delivery::messages::{Acks, Unreachable};
+use crate::persistence::messages::PersistencePort;
+use crate::protocol::{NodeNumber, UserId};
 use crate::registry::messages::{Order, Orders};
 
 /// Everything that came from elsewhere. Cheap to clone, and bound to its thread.
@@ -36,13 +31,14 @@ struct Inner {
     incoming: RefCell<HashMap<NodeNumber, Incoming>>,
     registries: RefCell<HashMap<NodeNumber, Recipient<Orders>>>,
     rooms: RoomsLink,
-    turns: Turns,
+    ears: Ears,
+    store: PersistencePort,
 }
 
 impl Inbound {
-    pub(super) fn new(node: Node, rooms: RoomsLink, turns: Turns) -> Self {
+    pub(super) fn new(node: Node, rooms: RoomsLink, ears: Ears, store: PersistencePort) -> Self {
         let (incoming, registries) = (RefCell::default(), RefCell::default());
-        Self(Rc::new(Inner { node, incoming, registries, rooms, turns }))
+        Self(Rc::new(Inner { node, incoming, registries, rooms, ears, store }))
     }
 
     /// Takes packets until there are no more.
@@ -58,6 +54,11 @@ impl Inbound {
 
     async fn arrive(&self, packet: Packet) {
         let from = packet.from;
+        let counters = self.0.node.link().metrics().counters();
+        if from != self.0.node.here() {
+            counters.packets_received.inc();
+            counters.bytes_received.inc_by(packet.bytes() as u64);
+        }
         if let Some(body) = packet.announced().cloned() {
             if from != self.0.node.here() {
                 self.take(from, &body).await;
@@ -66,6 +67,7 @@ impl Inbound {
         }
         let arrival = self.0.incoming.borrow_mut().entry(from).or_default().arrive(packet);
         if arrival.has_lost {
+            counters.gaps.inc();
             log::warn!("something from node {} is lost: its connections attach again", from.0);
             actix::spawn(self.clone().put_right(from));
         }
@@ -88,6 +90,7 @@ impl Inbound {
         if unread > 0 {
             log::warn!("{unread} messages from node {} cannot be read", from.0);
         }
+        self.0.node.link().metrics().counters().messages_received.inc_by(messages.len() as u64);
         for message in messages {
             self.obey(from, message).await;
         }
@@ -136,7 +139,6 @@ impl Inbound {
             Message::Back(slots) => node.back(from, &slots).await,
             Message::Room(note, word) => self.0.rooms.hear(from, &note, word),
             Message::Doubt => node.view().doubt(),
-            Message::TurnOver(call, is_told) => self.0.turns.over(from, call, is_told),
         }
     }
 
@@ -182,138 +184,6 @@ impl Inbound {
     fn is_former_home(&self, node: NodeNumber, user: &UserId) -> bool {
         let (home, _) = self.0.node.view().owner(user.slot());
         home.is_some_and(|home| home != node)
-    }
-
-    /// Answers what an administrator asks beside listing and revoking.
-    async fn watch(&self, from: NodeNumber, call: u64, request: Request) {
-        let node = &self.0.node;
-        let link = node.link();
-        match request {
-            Request::ListCloses(user) => {
-                let port = &node.ports().of(&user).watch.closes;
-                let (reply, answer) = oneshot::channel();
-                if port.send(ListCloses { user, reply }).await.is_ok()
-                    && let Ok(closes) = answer.await
-                {
-                    link.answer(from, call, &closes);
-                }
-            }
-            Request::OrderFullSync(user, session) => {
-                let port = &node.ports().of(&user).watch.full_sync;
-                let (reply, answer) = oneshot::channel();
-                if port.send(OrderFullSync { user, session, reply }).await.is_ok()
-                    && let Ok(ordered) = answer.await
-                {
-                    link.answer(from, call, &ordered);
-                }
-            }
-            Request::TakeCensus => {
-                let mut all = Census::default();
-                for port in node.ports().all() {
-                    let (reply, answer) = oneshot::channel();
-                    if port.watch.census.send(TakeCensus(reply)).await.is_ok()
-                        && let Ok(census) = answer.await
-                    {
-                        all += census;
-                    }
-                }
-                link.answer(from, call, &all);
-            }
-            Request::Publish(_)
-            | Request::Attach(..)
-            | Request::ListSessions(_)
-            | Request::Revoke(..)
-            | Request::Trace(_)
-            | Request::LiveUsers
-            | Request::Turn(_) => {}
-        }
-    }
-
-    async fn answer(self, from: NodeNumber, call: u64, request: Request) {
-        let node = &self.0.node;
-        let link = node.link();
-        match request {
-            Request::Publish(events) => {
-                let mut results = vec![Err(PublishError::Unavailable); events.len()];
-                let events = events.into_iter().enumerate().collect();
-                hand_out(node.ports(), events, &mut results).await;
-                link.answer(from, call, &results);
-            }
-            Request::Attach(user, connection, dialect, kind) => {
-                let attached = self.attach(from, user, connection, dialect, kind).await;
-                link.answer(from, call, &attached);
-            }
-            Request::ListSessions(user) => {
-                let port = &node.ports().of(&user).list_sessions;
-                let (reply, answer) = oneshot::channel();
-                let list = crate::delivery::messages::ListSessions { user, reply };
-                if port.send(list).await.is_ok() {
-                    link.answer(from, call, &answer.await.unwrap_or(None));
-                }
-            }
-            Request::Revoke(user, session) => {
-                let port = &node.ports().of(&user).revoke;
-                let (reply, answer) = oneshot::channel();
-                let revoke = crate::delivery::messages::Revoke { user, session, reply };
-                if port.send(revoke).await.is_ok()
-                    && let Ok(revoked) = answer.await
-                {
-                    link.answer(from, call, &revoked);
-                }
-            }
-            Request::ListCloses(_) | Request::OrderFullSync(..) | Request::TakeCensus => {
-                self.watch(from, call, request).await;
-            }
-            Request::Trace(event) => {
-                let asked = node.ports().all().iter().map(|port| async move {
-                    let (reply, answer) = oneshot::channel();
-                    port.trace.send(TraceEvent { event, reply }).await.ok()?;
-                    answer.await.ok()
-                });
-                let traces: Option<Vec<_>> = join_all(asked).await.into_iter().collect();
-                if let Some(traces) = traces {
-                    let traces: Vec<_> = traces.into_iter().flatten().collect();
-                    link.answer(from, call, &traces);
-                }
-            }
-            Request::LiveUsers => {
-                let asked = node.ports().all().iter().map(|port| async move {
-                    let (reply, answer) = oneshot::channel();
-                    port.live_users.send(LiveUsers(reply)).await.ok()?;
-                    answer.await.ok()
-                });
-                let users = join_all(asked).await.into_iter().flatten();
-                let users: Vec<_> = users.flatten().collect();
-                link.answer(from, call, &users);
-            }
-            Request::Turn(note) => self.0.turns.give(link, from, call, note).await,
-        }
-    }
-
-    async fn attach(
-        &self,
-        from: NodeNumber,
-        user: UserId,
-        connection: ConnectionId,
-        dialect: DialectKind,
-        kind: AttachKind,
-    ) -> Attached {
-        let registry = self.registry(from);
-        let (reply, answer) = oneshot::channel();
-        let port = self.0.node.ports().of(&user).attach.clone();
-        let attach = Attach { user, connection, registry, dialect, kind, reply };
-        if port.send(attach).await.is_err() {
-            return Attached::Unavailable;
-        }
-        answer.await.unwrap_or(Attached::Unavailable)
-    }
-
-    /// Where orders for connections of another node go.
-    fn registry(&self, node: NodeNumber) -> Recipient<Orders> {
-        let mut registries = self.0.registries.borrow_mut();
-        let link = self.0.node.link();
-        let start = || RemoteRegistry::new(node, link.clone()).start().recipient();
-        registries.entry(node).or_insert_with(start).clone()
     }
 
     fn by_port<T>(&self, entries: Vec<T>, user: impl Fn(&T) -> &UserId) -> Vec<(usize, Vec<T>)> {

@@ -29,6 +29,8 @@ pub(super) struct Rhythm {
 pub(super) struct Keeper {
     node: Node,
     rhythm: Rhythm,
+    /// Which of the node's leases it keeps.
+    place: usize,
     /// None only while it is in use, on a thread that may block.
     store: Option<SlotStore>,
     /// Since when the database has answered in time, without a break.
@@ -40,8 +42,8 @@ pub(super) struct Keeper {
 pub(super) type Leave = oneshot::Sender<()>;
 
 impl Keeper {
-    pub(super) fn new(node: Node, store: SlotStore, rhythm: Rhythm) -> Self {
-        Self { node, rhythm, store: Some(store), steady_since: None, beaten_at: None }
+    pub(super) fn new(node: Node, place: usize, store: SlotStore, rhythm: Rhythm) -> Self {
+        Self { node, rhythm, place, store: Some(store), steady_since: None, beaten_at: None }
     }
 
     /// Runs until there is nobody left to ask it to leave.
@@ -85,8 +87,10 @@ impl Keeper {
             is_leaving: self.node.is_leaving(),
             is_on_bus: self.node.link().is_up(),
         };
+        let asked = clock::now();
         let Reading { nodes, slots, first_end_ms } =
             self.blocking(move |store| store.beat(&beat)).await?;
+        self.node.leases().renewed(self.place, asked, self.rhythm.lease);
         let take_over = self.take_over(clock::now());
         self.learn(&slots).await;
         let Plan { take, let_go } = plan(here, &nodes, &slots, take_over);
@@ -95,6 +99,10 @@ impl Keeper {
         }
         if !take.is_empty() {
             let taken = self.blocking(move |store| store.take(here, &take)).await?;
+            let was_somebodys =
+                |slot: &Slot| slots.iter().any(|row| row.slot == *slot && row.owner.is_some());
+            let count = taken.iter().filter(|(slot, _)| was_somebodys(slot)).count();
+            self.node.link().metrics().counters().takeovers.inc_by(count as u64);
             self.node.take(taken).await;
         }
         let first_end = first_end_ms.map(Duration::from_millis);
@@ -137,6 +145,7 @@ impl Keeper {
         self.node.leave(&slots).await;
         let gone = slots.clone();
         self.blocking(move |store| store.let_go(here, &gone)).await?;
+        self.node.link().metrics().counters().handovers.inc_by(slots.len() as u64);
         let view = self.node.view();
         let end = |slot: Slot| view.learn(slot, None, view.owner(slot).1);
         let changes = slots.into_iter().filter_map(end).collect();

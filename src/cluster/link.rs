@@ -14,6 +14,7 @@ use super::packet::{BODY_MAX, Outgoing, announcement};
 use super::view::View;
 use super::wire::{Input, Wire};
 use crate::clock;
+use crate::metrics::ClusterMetrics;
 use crate::protocol::NodeNumber;
 use crate::registry::messages::Order;
 
@@ -59,11 +60,12 @@ struct Inner {
     calls: Mutex<HashMap<u64, oneshot::Sender<Vec<u8>>>>,
     next_call: AtomicU64,
     peers: RwLock<HashMap<NodeNumber, Peer>>,
+    metrics: ClusterMetrics,
 }
 
 impl Link {
     /// Starts the link on the runtime this is called on.
-    pub(super) fn start(view: Arc<View>, bus: Arc<dyn Bus>) -> Self {
+    pub(super) fn start(view: Arc<View>, bus: Arc<dyn Bus>, metrics: ClusterMetrics) -> Self {
         let (announcements, queue) = mpsc::channel(WAITING_MAX);
         let link = Self(Arc::new(Inner {
             is_up: bus.state(),
@@ -73,10 +75,11 @@ impl Link {
             calls: Mutex::default(),
             next_call: AtomicU64::new(1),
             peers: RwLock::default(),
+            metrics: metrics.clone(),
             bus: Arc::clone(&bus),
             view: Arc::clone(&view),
         }));
-        tokio::spawn(announce(Arc::clone(&bus), view.here(), queue));
+        tokio::spawn(announce(Arc::clone(&bus), view.here(), queue, metrics));
         tokio::spawn(drop_calls(Arc::downgrade(&link.0), bus.state()));
         link
     }
@@ -89,6 +92,16 @@ impl Link {
     /// Whether the bus is there.
     pub(super) fn is_up(&self) -> bool {
         *self.0.is_up.borrow()
+    }
+
+    /// What is counted.
+    pub(super) fn metrics(&self) -> &ClusterMetrics {
+        &self.0.metrics
+    }
+
+    /// Questions that wait for an answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.calls().len()
     }
 
     /// Says something to one node; what does not fit is lost.
@@ -109,13 +122,29 @@ impl Link {
     pub(super) fn announce(&self, message: &Message) {
         let mut bytes = Vec::new();
         envelope::put(message, &mut bytes);
+        let counters = self.0.metrics.counters();
+        counters.messages_sent.inc();
         if self.0.announcements.try_send(bytes).is_err() {
+            counters.messages_lost.inc();
             log::warn!("the bus does not keep up: an announcement is lost");
         }
     }
 
     /// Asks a node, and waits at most `wait_max` for what it answers.
     pub(super) async fn ask<T: Wire>(
+        &self,
+        node: NodeNumber,
+        request: Request,
+        wait_max: Duration,
+    ) -> Result<T, AskError> {
+        let answered = self.try_ask(node, request, wait_max).await;
+        if answered.is_err() {
+            self.0.metrics.counters().asks_refused.inc();
+        }
+        answered
+    }
+
+    async fn try_ask<T: Wire>(
         &self,
         node: NodeNumber,
         request: Request,
@@ -129,7 +158,7 @@ impl Link {
     }
 
     /// Asks a node; says under which number, and where the answer comes.
-    pub(super) fn call(
+    fn call(
         &self,
         node: NodeNumber,
         request: Request,
@@ -214,10 +243,14 @@ impl Link {
         let lane = lanes.entry(node).or_insert_with(|| {
             let (lane, queue) = mpsc::channel(WAITING_MAX);
             let bus = Arc::clone(&self.0.bus);
-            self.0.runtime.spawn(drive(bus, self.0.view.here(), node, queue));
+            let (here, metrics) = (self.0.view.here(), self.0.metrics.clone());
+            self.0.runtime.spawn(drive(bus, here, node, queue, metrics));
             lane
         });
+        let counters = self.0.metrics.counters();
+        counters.messages_sent.inc();
         if lane.try_send(bytes).is_err() {
+            counters.messages_lost.inc();
             log::warn!("node {} does not keep up: a message to it is lost", node.0);
         }
     }
@@ -233,6 +266,7 @@ async fn drive(
     here: NodeNumber,
     node: NodeNumber,
     mut queue: mpsc::Receiver<Vec<u8>>,
+    metrics: ClusterMetrics,
 ) {
     let mut outgoing = Outgoing::new(here);
     let mut body = Vec::new();
@@ -246,17 +280,32 @@ async fn drive(
         }
         for packet in outgoing.packets(&body) {
             // Lost, and its place with it: the other side notices.
-            if let Err(error) = bus.publish(Subject::Node(node), packet).await {
-                log::debug!("something for node {} is lost: {error}", node.0);
+            let bytes = packet.len();
+            match bus.publish(Subject::Node(node), packet).await {
+                Ok(()) => count_sent(&metrics, bytes),
+                Err(error) => log::debug!("something for node {} is lost: {error}", node.0),
             }
         }
     }
 }
 
-async fn announce(bus: Arc<dyn Bus>, here: NodeNumber, mut queue: mpsc::Receiver<Vec<u8>>) {
+fn count_sent(metrics: &ClusterMetrics, bytes: usize) {
+    metrics.counters().packets_sent.inc();
+    metrics.counters().bytes_sent.inc_by(bytes as u64);
+}
+
+async fn announce(
+    bus: Arc<dyn Bus>,
+    here: NodeNumber,
+    mut queue: mpsc::Receiver<Vec<u8>>,
+    metrics: ClusterMetrics,
+) {
     while let Some(body) = queue.recv().await {
-        if let Err(error) = bus.publish(Subject::All, announcement(here, &body)).await {
-            log::debug!("an announcement is lost: {error}");
+        let packet = announcement(here, &body);
+        let bytes = packet.len();
+        match bus.publish(Subject::All, packet).await {
+            Ok(()) => count_sent(&metrics, bytes),
+            Err(error) => log::debug!("an announcement is lost: {error}"),
         }
     }
 }

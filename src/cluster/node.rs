@@ -9,10 +9,14 @@ use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
 
 use super::envelope::{Hello, Message};
+use super::figures::NodeFigures;
 use super::link::{HELLO_EVERY, Link};
 use super::messages::{Route, RouteNode, Routes};
+use super::standing::{Leases, Unready};
 use super::view::{Change, View};
+use crate::clock;
 use crate::delivery::messages::{DeliveryPorts, SlotOrder};
+use crate::metrics::{Metrics, NodeMeasure};
 use crate::protocol::{Epoch, NodeNumber, Slot, UserId};
 use crate::registry::messages::AttachAgain;
 use crate::registry::{Directory, Rooms};
@@ -40,6 +44,8 @@ struct Inner {
     opening: Mutex<HashMap<Slot, (Epoch, HashSet<NodeNumber>)>>,
     /// Notified when slots change hands here.
     changed: Arc<Notify>,
+    leases: Leases,
+    metrics: Metrics,
 }
 
 /// What a node is made of.
@@ -52,12 +58,14 @@ pub(super) struct NodeParts {
     pub(super) rooms: Rooms,
     pub(super) silence_max: Duration,
     pub(super) changed: Arc<Notify>,
+    /// How many leases it needs.
+    pub(super) leases: usize,
+    pub(super) metrics: Metrics,
 }
 
 impl Node {
     pub(super) fn new(parts: NodeParts) -> Self {
-        let NodeParts { name, advertise, link, here, directory, rooms, silence_max, changed } =
-            parts;
+        let NodeParts { name, advertise, link, here, directory, rooms, .. } = parts;
         Self(Arc::new(Inner {
             name,
             advertise,
@@ -65,10 +73,12 @@ impl Node {
             here,
             directory,
             rooms,
-            silence_max,
+            silence_max: parts.silence_max,
             is_leaving: AtomicBool::new(false),
             opening: Mutex::default(),
-            changed,
+            changed: parts.changed,
+            leases: Leases::new(parts.leases),
+            metrics: parts.metrics,
         }))
     }
 
@@ -104,6 +114,46 @@ impl Node {
 
     pub(super) fn start_leaving(&self) {
         self.0.is_leaving.store(true, Ordering::Release);
+    }
+
+    pub(super) fn leases(&self) -> &Leases {
+        &self.0.leases
+    }
+
+    /// Whether this node should be sent users.
+    pub(super) fn standing(&self) -> Result<(), Unready> {
+        if self.0.leases.remaining(clock::now()).is_some_and(|left| left.is_zero()) {
+            return Err(Unready::NoLease);
+        }
+        if !self.link().is_up() {
+            return Err(Unready::BusAway);
+        }
+        let opening = self.opening();
+        let slots = self.view().slots_of(self.here());
+        let is_attached = slots.iter().any(|(slot, _)| !opening.contains_key(slot));
+        if is_attached { Ok(()) } else { Err(Unready::NotAttached) }
+    }
+
+    /// Takes note of what this node is now.
+    pub(super) fn measure(&self) {
+        let lease = self.0.leases.remaining(clock::now()).unwrap_or_default();
+        self.link().metrics().measured(NodeMeasure {
+            slots: self.view().slots_of(self.here()).len(),
+            lease_seconds: lease.as_secs_f64(),
+            is_bus_up: self.link().is_up(),
+            asks: self.link().waiting(),
+        });
+    }
+
+    /// What this node tells of itself to consoles.
+    pub(super) async fn figures(&self) -> NodeFigures {
+        NodeFigures {
+            name: self.0.name.clone(),
+            slots: self.view().slots_of(self.here()).len() as u32,
+            lag_ms: 0,
+            totals: self.0.metrics.totals(),
+            census: self.0.here.census().await,
+        }
     }
 
     /// Serves slots that are this node's from now on.

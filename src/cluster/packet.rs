@@ -62,6 +62,11 @@ impl Packet {
         Ok(Self { from, flags, place, body })
     }
 
+    /// How many bytes it was.
+    pub(super) fn bytes(&self) -> usize {
+        HEADER + self.body.len()
+    }
+
     /// What it announces to everybody, if it does.
     pub(super) fn announced(&self) -> Option<&Bytes> {
         (self.flags & ANNOUNCES != 0).then_some(&self.body)

@@ -3,17 +3,20 @@
 //! It stands where a ReliableDelivery would: one more group, for every slot that is elsewhere.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use futures_util::future::join_all;
+use tokio::sync::oneshot;
 
+use super::asking::Asking;
 use super::envelope::{Message, Request};
-use super::link::{AskError, Link};
+use super::link::AskError;
+use super::wire::Wire;
 use crate::delivery::messages::{
-    AckEntry, Acks, Attach, Attached, Census, DeliveryPort, Detach, FlushFloors, FullSyncOrder,
-    ListCloses, ListSessions, LiveUsers, OrderFullSync, Publish, PublishError, Receipt, Revoke,
-    Revoked, SlotOrder, Submission, SyncComplete, TakeCensus, TraceEvent, Unreachable, WatchPort,
+    AckEntry, Acks, Attach, Attached, Census, DeliveryPort, DeliveryTrace, Detach, FlushFloors,
+    FullSyncOrder, ListCloses, ListSessions, LiveUsers, OrderFullSync, Publish, PublishError,
+    Receipt, Revoke, Revoked, SlotOrder, Submission, SyncComplete, TakeCensus, TraceEvent,
+    Unreachable, WatchPort,
 };
 use crate::protocol::{NodeNumber, UserId};
 
@@ -22,19 +25,12 @@ const MAILBOX_MAX: usize = 16_384;
 
 /// The actor.
 pub(super) struct Router {
-    link: Link,
-    answer_wait: Duration,
+    asking: Asking,
 }
 
 impl Router {
-    pub(super) fn new(link: Link, answer_wait: Duration) -> Self {
-        Self { link, answer_wait }
-    }
-
-    /// The node that has a user's slot, unless it is this one: then whoever sent it here looks
-    /// again.
-    fn home(&self, user: &UserId) -> Option<NodeNumber> {
-        home(&self.link, user)
+    pub(super) fn new(asking: Asking) -> Self {
+        Self { asking }
     }
 
     /// Groups by home; what has none is dropped.
@@ -45,17 +41,51 @@ impl Router {
     ) -> BTreeMap<NodeNumber, Vec<T>> {
         let mut homes: BTreeMap<NodeNumber, Vec<T>> = BTreeMap::new();
         for entry in entries {
-            if let Some(home) = self.home(user(&entry)) {
+            if let Some(home) = self.asking.home(user(&entry)) {
                 homes.entry(home).or_default().push(entry);
             }
         }
         homes
     }
-}
 
-fn home(link: &Link, user: &UserId) -> Option<NodeNumber> {
-    let (owner, _) = link.view().owner(user.slot());
-    owner.filter(|owner| *owner != link.view().here())
+    /// Says something to a user's home, if there is one elsewhere.
+    fn tell_home(&self, user: &UserId, message: impl FnOnce() -> Message) {
+        if let Some(home) = self.asking.home(user) {
+            self.asking.link().tell(home, &message());
+        }
+    }
+
+    /// Asks a user's home and answers what it says; without an answer, `otherwise`.
+    fn ask_home<T: Wire + 'static>(
+        &self,
+        user: UserId,
+        request: Request,
+        otherwise: T,
+        reply: oneshot::Sender<T>,
+    ) {
+        let asking = self.asking.clone();
+        actix::spawn(async move {
+            let answer = asking.ask_home(&user, request).await;
+            // Whoever asked may have stopped waiting; so with every answer below.
+            let _ = reply.send(answer.unwrap_or(otherwise));
+        });
+    }
+
+    /// Asks every other node, and answers what `sum` makes of their answers; nothing if it makes
+    /// nothing of them: then the asker is refused.
+    fn ask_others<T: Wire + 'static, A: 'static>(
+        &self,
+        request: impl Fn() -> Request + 'static,
+        sum: impl FnOnce(Vec<Result<T, AskError>>) -> Option<A> + 'static,
+        reply: oneshot::Sender<A>,
+    ) {
+        let asking = self.asking.clone();
+        actix::spawn(async move {
+            if let Some(answer) = sum(asking.ask_others(request).await) {
+                let _ = reply.send(answer);
+            }
+        });
+    }
 }
 
 /// What others may ask of it: the same as of a ReliableDelivery.
@@ -92,23 +122,25 @@ impl Actor for Router {
 
 type Published = Result<Receipt, PublishError>;
 
-async fn publish(link: Link, events: Vec<Submission>, answer_wait: Duration) -> Vec<Published> {
+async fn publish(asking: Asking, events: Vec<Submission>) -> Vec<Published> {
     let mut results: Vec<Published> = vec![Err(PublishError::Moved); events.len()];
     let mut homes: BTreeMap<NodeNumber, (Vec<usize>, Vec<Submission>)> = BTreeMap::new();
     for (place, event) in events.into_iter().enumerate() {
-        if let Some(home) = home(&link, &event.user) {
+        if let Some(home) = asking.home(&event.user) {
             let (places, events) = homes.entry(home).or_default();
             places.push(place);
             events.push(event);
         }
     }
     let asked = homes.into_iter().map(|(home, (places, events))| {
-        let link = link.clone();
+        let asking = asking.clone();
         async move {
-            let wait_acked = events.iter().filter_map(|event| event.wait_acked).max();
-            let wait_max = answer_wait + wait_acked.unwrap_or_default();
+            let takes = events.iter().filter_map(|event| event.wait_acked).max();
             let count = events.len();
-            let answer = link.ask(home, Request::Publish(events), wait_max).await;
+            let counters = asking.link().metrics().counters();
+            counters.publishes_forwarded.inc_by(count as u64);
+            let request = Request::Publish(events);
+            let answer = asking.ask_for(home, request, takes.unwrap_or_default()).await;
             let answers: Vec<Published> = answer.unwrap_or_else(|error: AskError| {
                 log::debug!("{count} events for node {} were not published: {error}", home.0);
                 vec![Err(PublishError::Unavailable); count]
@@ -130,8 +162,7 @@ impl Handler<Publish> for Router {
     type Result = ();
 
     fn handle(&mut self, Publish { events, reply }: Publish, _ctx: &mut Self::Context) {
-        let published = publish(self.link.clone(), events, self.answer_wait);
-        // Whoever asked may have stopped waiting; so with every answer below.
+        let published = publish(self.asking.clone(), events);
         actix::spawn(async move { drop(reply.send(published.await)) });
     }
 }
@@ -141,18 +172,8 @@ impl Handler<Attach> for Router {
 
     fn handle(&mut self, attach: Attach, _ctx: &mut Self::Context) {
         let Attach { user, connection, dialect, kind, reply, .. } = attach;
-        let (link, wait_max) = (self.link.clone(), self.answer_wait);
-        let home = self.home(&user);
-        actix::spawn(async move {
-            let attached = match home {
-                Some(home) => {
-                    let request = Request::Attach(user, connection, dialect, kind);
-                    link.ask(home, request, wait_max).await.unwrap_or(Attached::Unavailable)
-                }
-                None => Attached::Unavailable,
-            };
-            let _ = reply.send(attached);
-        });
+        let request = Request::Attach(user.clone(), connection, dialect, kind);
+        self.ask_home(user, request, Attached::Unavailable, reply);
     }
 }
 
@@ -160,9 +181,7 @@ impl Handler<Detach> for Router {
     type Result = ();
 
     fn handle(&mut self, detach: Detach, _ctx: &mut Self::Context) {
-        if let Some(home) = self.home(&detach.user) {
-            self.link.tell(home, &Message::Detach(detach));
-        }
+        self.tell_home(&detach.user.clone(), || Message::Detach(detach));
     }
 }
 
@@ -171,7 +190,7 @@ impl Handler<Unreachable> for Router {
 
     fn handle(&mut self, Unreachable(gone): Unreachable, _ctx: &mut Self::Context) {
         for (home, gone) in self.by_home(gone, |(user, _)| user) {
-            self.link.tell(home, &Message::Unreachable(gone));
+            self.asking.link().tell(home, &Message::Unreachable(gone));
         }
     }
 }
@@ -181,7 +200,7 @@ impl Handler<Acks> for Router {
 
     fn handle(&mut self, Acks(entries): Acks, _ctx: &mut Self::Context) {
         for (home, entries) in self.by_home(entries, |entry: &AckEntry| &entry.user) {
-            self.link.tell(home, &Message::Acks(entries));
+            self.asking.link().tell(home, &Message::Acks(entries));
         }
     }
 }
@@ -190,9 +209,7 @@ impl Handler<SyncComplete> for Router {
     type Result = ();
 
     fn handle(&mut self, done: SyncComplete, _ctx: &mut Self::Context) {
-        if let Some(home) = self.home(&done.user) {
-            self.link.tell(home, &Message::SyncComplete(done));
-        }
+        self.tell_home(&done.user.clone(), || Message::SyncComplete(done));
     }
 }
 
@@ -200,17 +217,7 @@ impl Handler<ListSessions> for Router {
     type Result = ();
 
     fn handle(&mut self, ListSessions { user, reply }: ListSessions, _ctx: &mut Self::Context) {
-        let (link, wait_max) = (self.link.clone(), self.answer_wait);
-        let home = self.home(&user);
-        actix::spawn(async move {
-            let sessions = match home {
-                Some(home) => {
-                    link.ask(home, Request::ListSessions(user), wait_max).await.unwrap_or(None)
-                }
-                None => None,
-            };
-            let _ = reply.send(sessions);
-        });
+        self.ask_home(user.clone(), Request::ListSessions(user), None, reply);
     }
 }
 
@@ -218,73 +225,8 @@ impl Handler<Revoke> for Router {
     type Result = ();
 
     fn handle(&mut self, Revoke { user, session, reply }: Revoke, _ctx: &mut Self::Context) {
-        let (link, wait_max) = (self.link.clone(), self.answer_wait);
-        let home = self.home(&user);
-        actix::spawn(async move {
-            let revoked = match home {
-                Some(home) => {
-                    let request = Request::Revoke(user, session);
-                    link.ask(home, request, wait_max).await.unwrap_or(Revoked::Unavailable)
-                }
-                None => Revoked::Unavailable,
-            };
-            let _ = reply.send(revoked);
-        });
-    }
-}
-
-impl Handler<TraceEvent> for Router {
-    type Result = ();
-
-    fn handle(&mut self, TraceEvent { event, reply }: TraceEvent, _ctx: &mut Self::Context) {
-        let (link, wait_max) = (self.link.clone(), self.answer_wait);
-        actix::spawn(async move {
-            let asked = link.others().into_iter().map(|node| {
-                let link = link.clone();
-                async move { link.ask(node, Request::Trace(event), wait_max).await }
-            });
-            let mut all = Vec::new();
-            for traces in join_all(asked).await {
-                // A part of a trace would mislead: without an answer the asker is refused.
-                let Ok(traces) = traces else { return };
-                let traces: Vec<_> = traces;
-                all.extend(traces);
-            }
-            let _ = reply.send(all);
-        });
-    }
-}
-
-impl Handler<LiveUsers> for Router {
-    type Result = ();
-
-    fn handle(&mut self, LiveUsers(reply): LiveUsers, _ctx: &mut Self::Context) {
-        let (link, wait_max) = (self.link.clone(), self.answer_wait);
-        actix::spawn(async move {
-            let asked = link.others().into_iter().map(|node| {
-                let link = link.clone();
-                async move { link.ask(node, Request::LiveUsers, wait_max).await }
-            });
-            // Users of a node that cannot be reached cannot be told now anyway.
-            let users: Vec<Vec<UserId>> =
-                join_all(asked).await.into_iter().filter_map(Result::ok).collect();
-            let _ = reply.send(users.into_iter().flatten().collect());
-        });
-    }
-}
-
-impl Handler<ListCloses> for Router {
-    type Result = ();
-
-    fn handle(&mut self, ListCloses { user, reply }: ListCloses, _ctx: &mut Self::Context) {
-        let (link, wait_max) = (self.link.clone(), self.answer_wait);
-        let Some(home) = self.home(&user) else { return };
-        actix::spawn(async move {
-            // Without an answer the asker is refused.
-            if let Ok(closes) = link.ask(home, Request::ListCloses(user), wait_max).await {
-                let _ = reply.send(closes);
-            }
-        });
+        let request = Request::Revoke(user.clone(), session);
+        self.ask_home(user, request, Revoked::Unavailable, reply);
     }
 }
 
@@ -293,18 +235,48 @@ impl Handler<OrderFullSync> for Router {
 
     fn handle(&mut self, order: OrderFullSync, _ctx: &mut Self::Context) {
         let OrderFullSync { user, session, reply } = order;
-        let (link, wait_max) = (self.link.clone(), self.answer_wait);
-        let home = self.home(&user);
+        let request = Request::OrderFullSync(user.clone(), session);
+        self.ask_home(user, request, FullSyncOrder::Unavailable, reply);
+    }
+}
+
+impl Handler<ListCloses> for Router {
+    type Result = ();
+
+    fn handle(&mut self, ListCloses { user, reply }: ListCloses, _ctx: &mut Self::Context) {
+        let asking = self.asking.clone();
         actix::spawn(async move {
-            let ordered = match home {
-                Some(home) => {
-                    let request = Request::OrderFullSync(user, session);
-                    link.ask(home, request, wait_max).await.unwrap_or(FullSyncOrder::Unavailable)
-                }
-                None => FullSyncOrder::Unavailable,
-            };
-            let _ = reply.send(ordered);
+            let request = Request::ListCloses(user.clone());
+            // Without an answer the asker is refused.
+            if let Some(closes) = asking.ask_home(&user, request).await {
+                let _ = reply.send(closes);
+            }
         });
+    }
+}
+
+impl Handler<TraceEvent> for Router {
+    type Result = ();
+
+    fn handle(&mut self, TraceEvent { event, reply }: TraceEvent, _ctx: &mut Self::Context) {
+        // A part of a trace would mislead.
+        let whole = |traces: Vec<Result<Vec<DeliveryTrace>, AskError>>| {
+            let traces: Option<Vec<_>> = traces.into_iter().map(Result::ok).collect();
+            Some(traces?.concat())
+        };
+        self.ask_others(move || Request::Trace(event), whole, reply);
+    }
+}
+
+impl Handler<LiveUsers> for Router {
+    type Result = ();
+
+    fn handle(&mut self, LiveUsers(reply): LiveUsers, _ctx: &mut Self::Context) {
+        // Users of a node that cannot be reached cannot be told now anyway.
+        let all = |users: Vec<Result<Vec<UserId>, AskError>>| {
+            Some(users.into_iter().flatten().flatten().collect())
+        };
+        self.ask_others(|| Request::LiveUsers, all, reply);
     }
 }
 
@@ -312,19 +284,13 @@ impl Handler<TakeCensus> for Router {
     type Result = ();
 
     fn handle(&mut self, TakeCensus(reply): TakeCensus, _ctx: &mut Self::Context) {
-        let (link, wait_max) = (self.link.clone(), self.answer_wait);
-        actix::spawn(async move {
-            let asked = link.others().into_iter().map(|node| {
-                let link = link.clone();
-                async move { link.ask(node, Request::TakeCensus, wait_max).await }
-            });
+        // A node that cannot be reached is left out.
+        let sum = |parts: Vec<Result<Census, AskError>>| {
             let mut all = Census::default();
-            // A node that cannot be reached is left out.
-            for census in join_all(asked).await.into_iter().filter_map(Result::ok) {
-                all += census;
-            }
-            let _ = reply.send(all);
-        });
+            parts.into_iter().flatten().for_each(|part| all += part);
+            Some(all)
+        };
+        self.ask_others(|| Request::TakeCensus, sum, reply);
     }
 }
 

@@ -4,28 +4,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Arbiter, ArbiterHandle};
+use futures_util::future::join_all;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::asking::Asking;
 use super::bus::{Bus, BusError, Subject};
+use super::envelope::Request;
+use super::figures::{ClusterFigures, NodeFigures};
 use super::inbound::Inbound;
 use super::keeper::{Keeper, Leave, Rhythm};
 use super::link::Link;
 use super::messages::{Route, Routes};
 use super::nats::NatsBus;
 use super::node::{Node, NodeParts};
+use super::notes::{Ears, Homes};
 use super::rooms::RoomsLink;
 use super::router::{self, Router};
-use super::turns::{Ears, Homes, Turns};
+use super::standing::Unready;
+use super::stores::{self, Stores};
 use super::view::View;
+use crate::clock;
 use crate::config::ClusterConfig;
 use crate::delivery::messages::DeliveryPorts;
+use crate::metrics::Metrics;
 use crate::notebook::{NoteHomes, Notebook};
 use crate::persistence::SlotStore;
+use crate::persistence::messages::PersistencePort;
 use crate::protocol::{Epoch, NodeNumber, Slot, UserId};
 use crate::registry::{Directory, Rooms};
 
 /// How long leaving waits for the slots to be let go.
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long a console waits for the figures of another node.
+const FIGURES_WAIT_MAX: Duration = Duration::from_millis(800);
 
 /// What a cluster is made of.
 pub struct ClusterParts {
@@ -39,12 +51,16 @@ pub struct ClusterParts {
     pub bus: BusKind,
     /// The delivery actors of this node.
     pub here: DeliveryPorts,
+    /// What this node keeps.
+    pub store: PersistencePort,
     /// The connections of this node.
     pub directory: Directory,
     /// The rooms of this node.
     pub rooms: Rooms,
     /// Who says whose the slots are.
     pub owners: Owners,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// What joins the nodes.
@@ -69,7 +85,9 @@ pub struct Cluster(Arc<Inner>);
 
 struct Inner {
     node: Node,
+    asking: Asking,
     deliveries: DeliveryPorts,
+    store: PersistencePort,
     homes: Arc<Homes>,
     ears: Ears,
     leaves: Vec<mpsc::Sender<Leave>>,
@@ -104,7 +122,12 @@ impl Cluster {
         &self.0.deliveries
     }
 
-    /// Where the changes of notes take turns.
+    /// What is kept, on whichever node.
+    pub fn store(&self) -> &PersistencePort {
+        &self.0.store
+    }
+
+    /// Where notes are at home.
     pub fn note_homes(&self) -> Arc<dyn NoteHomes> {
         Arc::clone(&self.0.homes) as Arc<dyn NoteHomes>
     }
@@ -131,6 +154,37 @@ impl Cluster {
         self.0.node.route(user)
     }
 
+    /// Whether this node should be sent users.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn standing(&self) -> Result<(), Unready> {
+        self.0.node.standing()
+    }
+
+    /// Takes note of what this node is now, among the metrics.
+    pub fn measure(&self) {
+        self.0.node.measure();
+    }
+
+    /// The figures of every node that answers in time.
+    pub async fn figures(&self) -> ClusterFigures {
+        let others = self.0.asking.link().others();
+        let known = others.len() + 1;
+        let asked = others.into_iter().map(|node| async move {
+            let started = clock::now();
+            let asking = &self.0.asking;
+            let answer = asking.link().ask(node, Request::TakeFigures, FIGURES_WAIT_MAX).await;
+            let figures: NodeFigures = answer.ok()?;
+            let lag_ms = (clock::now() - started).as_millis() as u64;
+            Some(NodeFigures { lag_ms, ..figures })
+        });
+        let (own, others) = tokio::join!(self.0.node.figures(), join_all(asked));
+        let mut nodes: Vec<_> = others.into_iter().flatten().chain([own]).collect();
+        nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        ClusterFigures { nodes, known }
+    }
+
     /// Hands this node's slots over. Requests about them go to their new homes from then on.
     pub async fn leave(&self) {
         self.0.node.start_leaving();
@@ -141,7 +195,7 @@ impl Cluster {
                 left.push(answer);
             }
         }
-        let all = futures_util::future::join_all(left);
+        let all = join_all(left);
         if tokio::time::timeout(LEAVE_WAIT_MAX, all).await.is_err() {
             log::warn!("the slots are not let go in time: others take them when the lease ends");
         }
@@ -154,14 +208,15 @@ impl Cluster {
 }
 
 async fn run(parts: ClusterParts, arbiter: ArbiterHandle) -> Result<Cluster, BusError> {
-    let ClusterParts { config, name, view, bus, here, directory, rooms, owners } = parts;
+    let ClusterParts { config, name, view, bus, here, store, directory, .. } = parts;
+    let (rooms, owners) = (parts.rooms, parts.owners);
     let bus: Arc<dyn Bus> = match bus {
         BusKind::Nats => Arc::new(NatsBus::start(&config).await?),
         BusKind::Given(bus) => bus,
     };
     let mine = bus.subscribe(Subject::Node(view.here())).await?;
     let everybodys = bus.subscribe(Subject::All).await?;
-    let link = Link::start(Arc::clone(&view), bus);
+    let link = Link::start(Arc::clone(&view), bus, parts.metrics.cluster());
     let answer_wait = Duration::from_millis(config.answer_wait_ms);
     let changed = Arc::new(Notify::new());
     let node = Node::new(NodeParts {
@@ -173,30 +228,49 @@ async fn run(parts: ClusterParts, arbiter: ArbiterHandle) -> Result<Cluster, Bus
         rooms: rooms.clone(),
         silence_max: Duration::from_millis(config.lease_ms),
         changed: Arc::clone(&changed),
+        leases: match &owners {
+            Owners::Rows(stores) => stores.len(),
+            Owners::Fixed(_) => 0,
+        },
+        metrics: parts.metrics,
     });
     let ears = Ears::default();
-    let turns = Turns::new(ears.clone());
-    let inbound = Inbound::new(node.clone(), RoomsLink::join(rooms, link.clone()), turns);
+    let rooms = RoomsLink::join(rooms, link.clone());
+    let inbound = Inbound::new(node.clone(), rooms, ears.clone(), store.clone());
     actix::spawn(inbound.clone().run(mine));
     actix::spawn(inbound.run(everybodys));
-    let router = Router::new(link.clone(), answer_wait).start();
+    let asking = Asking::new(link, answer_wait);
+    let router = Router::new(asking.clone()).start();
     let deliveries = here.and_elsewhere(router::port(&router), view);
     let mut leaves = Vec::new();
+    let are_apart = matches!(owners, Owners::Fixed(_));
     match owners {
         Owners::Rows(stores) => {
             let rhythm = Rhythm {
                 lease: Duration::from_millis(config.lease_ms),
                 renew: Duration::from_millis(config.renew_ms),
             };
-            for store in stores {
+            for (place, store) in stores.into_iter().enumerate() {
                 let (leave, asked) = mpsc::channel(4);
-                actix::spawn(Keeper::new(node.clone(), store, rhythm).run(asked));
+                actix::spawn(Keeper::new(node.clone(), place, store, rhythm).run(asked));
                 leaves.push(leave);
             }
         }
         Owners::Fixed(slots) => node.take(slots).await,
     }
     actix::spawn(node.clone().beat());
-    let homes = Arc::new(Homes { link, answer_wait });
-    Ok(Cluster(Arc::new(Inner { node, deliveries, homes, ears, leaves, changed, arbiter })))
+    let stores = are_apart.then(|| Stores::new(asking.clone(), store.clone()).start());
+    let store = stores.map_or(store.clone(), |stores| stores::port(&stores, &store));
+    let homes = Arc::new(Homes { asking: asking.clone(), are_apart });
+    Ok(Cluster(Arc::new(Inner {
+        node,
+        asking,
+        deliveries,
+        store,
+        homes,
+        ears,
+        leaves,
+        changed,
+        arbiter,
+    })))
 }

@@ -6,6 +6,8 @@
 
 mod delivery;
 mod language;
+mod notes;
+mod stores;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! At-least-once delivery, independent of sockets and databases.
 
 pub mod actor;
+mod asking;
 pub mod broadcast;
 pub mod closes;
 mod few;
@@ -17,5 +18,6 @@ pub mod trace;
 mod user;
 pub mod window;
 
+pub(crate) use self::asking::asked;
 pub use self::publisher::{BroadcastReceipt, Publisher, Wait};
 pub(crate) use self::submit::hand_out;

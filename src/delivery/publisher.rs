@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use super::messages::{DeliveryPorts, LiveUsers, PublishError, Receipt, Submission};
+use super::messages::{DeliveryPorts, PublishError, Receipt, Submission};
 use super::submit::{hand_out, hand_out_until_taken, set};
 use crate::clock;
 use crate::config::PublishConfig;
@@ -80,21 +80,8 @@ impl Publisher {
     }
 
     /// Publishes one event to several users, each with its own audience; answers in order once
-    /// all are durable or refused. The event has one name in all their logs.
-    ///
-    /// # Errors
-    /// When the event breaks the contract: then nobody gets it.
-    pub async fn publish_to(
-        &self,
-        users: Vec<(UserId, Audience)>,
-        event: NewEvent,
-    ) -> Result<Vec<Result<Receipt, PublishError>>, PublishError> {
-        self.check(&event)?;
-        Ok(self.tell(users, event).await)
-    }
-
-    /// Publishes an event of the hub's own making to several users, as
-    /// [`Publisher::publish_to`] does. It is as large as what it tells of.
+    /// all are durable or refused. The event has one name in all their logs. It is one that was
+    /// checked, or of the hub's own making and as large as what it tells of.
     pub async fn tell(
         &self,
         users: Vec<(UserId, Audience)>,
@@ -139,19 +126,21 @@ impl Publisher {
     pub async fn broadcast(&self, event: NewEvent) -> Result<BroadcastReceipt, PublishError> {
         self.check(&event)?;
         let ephemeral = event.ephemeral;
-        let (content, duplicate) = fix(event);
-        let live_only = self.live_users().await;
+        let (mut content, duplicate) = fix(event);
+        let live_only = self.ports.live_users().await;
         let mut receipt = BroadcastReceipt {
             event_id: content.id,
             users: live_only.len() as u64,
             duplicate: false,
         };
         if !ephemeral {
-            let outcome = self.start_broadcast(&content, &duplicate, receipt.users).await?;
-            match outcome {
-                BroadcastOutcome::Started { users } => {
-                    receipt.users = users;
-                    self.broadcast_started.notify_one();
+            let outcome = self.start_broadcast(&content, &duplicate, receipt.users).await;
+            // One of several databases may have taken it, whatever became of the rest.
+            self.broadcast_started.notify_one();
+            match outcome? {
+                BroadcastOutcome::Started { id, users } => {
+                    receipt = BroadcastReceipt { event_id: id, users, ..receipt };
+                    content = content.named(id);
                 }
                 BroadcastOutcome::Duplicate { id, users } => {
                     return Ok(BroadcastReceipt { event_id: id, users, duplicate: true });
@@ -220,7 +209,10 @@ impl Publisher {
     }
 
     /// Whether an event keeps the contract, and fits what clients know by its name.
-    fn check(&self, event: &NewEvent) -> Result<(), EventError> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, event: &NewEvent) -> Result<(), EventError> {
         event.check(self.config.data_bytes_max)?;
         if is_reserved(&event.kind) {
             return Err(EventError::ReservedType(event.kind.clone()));
@@ -249,17 +241,6 @@ impl Publisher {
             hand_out(&self.ports, taken, &mut results).await;
         }
         results
-    }
-
-    async fn live_users(&self) -> Vec<UserId> {
-        let mut users = Vec::new();
-        for port in self.ports.all() {
-            let (reply, answer) = oneshot::channel();
-            if port.live_users.send(LiveUsers(reply)).await.is_ok() {
-                users.extend(answer.await.unwrap_or_default());
-            }
-        }
-        users
     }
 
     async fn start_broadcast(

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::HttpState;
 use super::ask::ask_within;
+use crate::cluster::{Cluster, Unready};
 use crate::persistence::messages::CheckHealth;
 
 /// A database that takes longer to answer is not ready.
@@ -33,6 +34,10 @@ pub(super) struct Readiness {
 pub(super) struct Checks {
     database: &'static str,
     draining: &'static str,
+    /// Where there are other nodes: its lease, the bus, its slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    cluster: Option<&'static str>,
 }
 
 /// Says that the process lives.
@@ -51,11 +56,14 @@ pub(super) async fn healthz() -> HttpResponse {
 pub(super) async fn readyz(state: ThinData<HttpState>) -> HttpResponse {
     let is_database_well = database_answers(&state).await;
     let is_draining = state.drains().has_begun();
+    let standing = state.cluster().map(Cluster::standing);
     let checks = Checks {
         database: if is_database_well { "ok" } else { "unavailable" },
         draining: if is_draining { "draining" } else { "ok" },
+        cluster: standing.map(|standing| standing.err().map_or("ok", Unready::reason)),
     };
-    if is_database_well && !is_draining {
+    let stands = standing.is_none_or(|standing| standing.is_ok());
+    if is_database_well && !is_draining && stands {
         return HttpResponse::Ok().json(Readiness { status: "ok", checks });
     }
     HttpResponse::ServiceUnavailable().json(Readiness { status: "unavailable", checks })
@@ -80,6 +88,9 @@ async fn database_answers(state: &HttpState) -> bool {
 #[utoipa::path(get, path = "/metrics", tag = "operations",
     responses((status = 200, description = "OpenMetrics text", body = String)))]
 pub(super) async fn metrics(state: ThinData<HttpState>) -> HttpResponse {
+    if let Some(cluster) = state.cluster() {
+        cluster.measure();
+    }
     HttpResponse::Ok()
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
         .body(state.metrics().text())

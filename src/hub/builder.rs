@@ -152,9 +152,10 @@ impl HubBuilder {
         let view = membership.as_ref().map(Membership::view);
         let store = persistence.port();
         let (arbiters, here) = start_deliveries(&config, store, &metrics, &notices, view);
-        let places = Places::default();
-        let (cluster, ports) = join(&places, membership, &config, here).await?;
-        let publisher = start_publisher(&config, &ports, store);
+        let places = Places::new(&metrics);
+        let (cluster, ports) = join(&places, membership, &config, here, store).await?;
+        let everywhere = cluster.as_ref().map_or(store, Cluster::store).clone();
+        let publisher = start_publisher(&config, &ports, &everywhere);
         let notes = start_notes(self.notes, &config, store);
         let notebook = places.start_notebook(notes, &config, &publisher, cluster.as_ref());
         let extensions = Extensions::new(self.extensions);
@@ -164,7 +165,7 @@ impl HubBuilder {
             publisher: publisher.clone(),
             deliveries: ports.clone(),
             notebook: notebook.clone(),
-            persistence: store.clone(),
+            persistence: everywhere.clone(),
             callers: callers.clone(),
             authorize: Arc::clone(&authorize),
             gate: gate.clone(),
@@ -176,7 +177,7 @@ impl HubBuilder {
             tickets: Arc::clone(&tickets),
             push: start_push(&config, &ports, store)?,
         });
-        let socketio = SocketIoState::new(config.clone(), self.socketio, store.clone());
+        let socketio = SocketIoState::new(config.clone(), self.socketio, everywhere);
         Ok(Hub(Arc::new(Inner {
             failures: failures(&config.auth),
             reloaded: Mutex::new((*config).clone()),
@@ -212,8 +213,9 @@ async fn join(
     membership: Option<Membership>,
     config: &Arc<Config>,
     here: DeliveryPorts,
+    store: &PersistencePort,
 ) -> Result<(Option<Cluster>, DeliveryPorts), HubError> {
-    let cluster = places.join(membership, config, &here).await?;
+    let cluster = places.join(membership, config, &here, store).await?;
     let ports = cluster.as_ref().map_or(here, |cluster| cluster.deliveries().clone());
     Ok((cluster, ports))
 }

@@ -10,9 +10,10 @@ use crate::cluster::{BusError, BusKind, Cluster, ClusterParts, Owners, View};
 use crate::config::{ClusterConfig, ClusterMode, Config};
 use crate::delivery::Publisher;
 use crate::delivery::messages::DeliveryPorts;
+use crate::metrics::Metrics;
 use crate::notebook::Notebook;
 use crate::notes::NoteStore;
-use crate::persistence::messages::Waiting;
+use crate::persistence::messages::{PersistencePort, Waiting};
 use crate::persistence::{self, Sharing, SlotStore, StoreSetupError};
 use crate::protocol::{Epoch, NodeNumber, Slot};
 use crate::registry::{Directory, Rooms};
@@ -105,6 +106,7 @@ impl Membership {
         self,
         config: &Config,
         here: &DeliveryPorts,
+        store: &PersistencePort,
         places: &Places,
     ) -> Result<Cluster, BusError> {
         let mut config = config.cluster.clone();
@@ -118,9 +120,11 @@ impl Membership {
             view: self.view,
             bus: BusKind::Nats,
             here: here.clone(),
+            store: store.clone(),
             directory: places.directory.clone(),
             rooms: places.rooms.clone(),
             owners: self.owners,
+            metrics: places.metrics.clone(),
         })
         .await
     }
@@ -128,27 +132,27 @@ impl Membership {
 
 /// Where the connections of this node are.
 pub(super) struct Places {
+    metrics: Metrics,
     pub(super) directory: Directory,
     pub(super) rooms: Rooms,
 }
 
-impl Default for Places {
-    fn default() -> Self {
-        let directory = Directory::default();
-        Self { rooms: Rooms::new(directory.clone()), directory }
-    }
-}
-
 impl Places {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let directory = Directory::default();
+        Self { metrics: metrics.clone(), rooms: Rooms::new(directory.clone()), directory }
+    }
+
     /// Joins the other nodes, if there are any.
     pub(super) async fn join(
         &self,
         membership: Option<Membership>,
         config: &Config,
         here: &DeliveryPorts,
+        store: &PersistencePort,
     ) -> Result<Option<Cluster>, BusError> {
         match membership {
-            Some(membership) => Ok(Some(membership.start(config, here, self).await?)),
+            Some(membership) => Ok(Some(membership.start(config, here, store, self).await?)),
             None => Ok(None),
         }
     }

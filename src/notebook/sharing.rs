@@ -6,21 +6,47 @@ use crate::notes::{NoteError, Role};
 use crate::protocol::{NoteId, UserId};
 
 impl Notebook {
-    pub(super) async fn let_in(
+    /// Shares a note that is at home here; goes on when the caller goes away.
+    pub(super) async fn share_here(
         &self,
         note: NoteId,
         member: UserId,
         role: Role,
         by: UserId,
     ) -> Result<(), NoteError> {
-        let _turn = self.turn(&note).await?;
+        let notebook = self.clone();
+        let sharing = tokio::spawn(async move { notebook.let_in(note, member, role, by).await });
+        sharing.await.unwrap_or(Err(NoteError::Unavailable))
+    }
+
+    /// Takes a member's access to a note away that is at home here; goes on when the caller goes
+    /// away.
+    pub(super) async fn unshare_here(
+        &self,
+        note: NoteId,
+        member: UserId,
+        by: UserId,
+    ) -> Result<bool, NoteError> {
+        let notebook = self.clone();
+        let unsharing = tokio::spawn(async move { notebook.turn_away(note, member, by).await });
+        unsharing.await.unwrap_or(Err(NoteError::Unavailable))
+    }
+
+    async fn let_in(
+        &self,
+        note: NoteId,
+        member: UserId,
+        role: Role,
+        by: UserId,
+    ) -> Result<(), NoteError> {
+        let turn = self.turn(&note).await?;
         let known = self.0.store.members(note.clone()).await?.members;
         let is_known = known.iter().any(|(known, _)| *known == member);
         if !is_known && known.len() >= self.0.members_max {
             return Err(NoteError::TooManyMembers { members_max: self.0.members_max });
         }
         let now = clock::wall();
-        let shared = self.0.store.share(note, member.clone(), role, now).await?;
+        let shared = turn.store(self).share(note, member.clone(), role, now).await?;
         let data = serde_json::json!({
             "noteData": shared.note.to_json(),
             "timestamp": now,
@@ -29,13 +55,8 @@ impl Notebook {
         self.tell_member(member, "note_created_sync", &data).await
     }
 
-    pub(super) async fn turn_away(
-        &self,
-        note: NoteId,
-        member: UserId,
-        by: UserId,
-    ) -> Result<bool, NoteError> {
-        let _turn = self.turn(&note).await?;
+    async fn turn_away(&self, note: NoteId, member: UserId, by: UserId) -> Result<bool, NoteError> {
+        let turn = self.turn(&note).await?;
         let known = self.0.store.members(note.clone()).await?.members;
         if !known.iter().any(|(known, _)| *known == member) {
             return Ok(false);
@@ -48,7 +69,7 @@ impl Notebook {
         self.0.rooms.turn_out(&note, &member);
         // Told first: if what follows fails, the caller asks again, and the member is still one.
         self.tell_member(member.clone(), "note_deleted_sync", &data).await?;
-        self.0.store.unshare(note.clone(), member.clone()).await?;
+        turn.store(self).unshare(note.clone(), member.clone()).await?;
         // Until now it may have come back.
         self.0.rooms.turn_out(&note, &member);
         Ok(true)

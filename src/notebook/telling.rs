@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Notebook;
-use super::turns::Turn;
 use crate::delivery::messages::PublishError;
 use crate::notes::{NoteChange, NoteError, NoteEvent};
 use crate::protocol::{Audience, ConnectionId, NewEvent, NoteId, UserId};
@@ -24,7 +23,7 @@ impl Notebook {
                 return;
             }
             match self.tell_left().await {
-                Ok(()) => drop(self.0.behind.send_replace(false)),
+                Ok(()) => drop(self.0.behind.send_replace(!self.slots_behind().is_empty())),
                 Err(error) => {
                     log::warn!("changes of notes wait to be told: {error}");
                     tokio::time::sleep(TRY_AGAIN).await;
@@ -34,15 +33,23 @@ impl Notebook {
     }
 
     async fn tell_left(&self) -> Result<(), NoteError> {
+        let slots = self.slots_behind();
+        if !slots.is_empty() {
+            // Whoever had them before keeps nothing more from now on.
+            self.0.store.fence(slots.clone()).await?;
+        }
         loop {
             // Nothing is being told now: every turn looks at `behind` first.
             for turn in &self.0.turns {
                 drop(turn.lock().await);
             }
             let mut left = self.0.store.unsettled(LEFT_MAX).await?;
+            let is_all = left.len() < LEFT_MAX;
             left.retain(|event| self.is_home_of(&event.note));
             if left.is_empty() {
-                return Ok(());
+                // What other nodes have to tell may stand before what this one has.
+                self.0.caught_up.set(if is_all { &slots } else { &[] });
+                return if is_all { Ok(()) } else { Err(NoteError::Overloaded) };
             }
             log::info!("telling {} changes of notes that were kept before", left.len());
             for event in left {
@@ -60,12 +67,7 @@ impl Notebook {
 
     /// Tells everyone of a change that is kept. When that fails, it is told later, and before
     /// any other.
-    pub(super) async fn tell(
-        &self,
-        change: &NoteChange,
-        except: Option<ConnectionId>,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(super) async fn tell(&self, change: &NoteChange, except: Option<ConnectionId>) {
         let Some(event) = change.event.clone() else { return };
         let id = event.id;
         match self.publish(event, except).await {
@@ -76,7 +78,7 @@ impl Notebook {
             }
             Err(error) => {
                 log::warn!("a change of a note will be told later: {error}");
-                turn.fall_behind(self);
+                self.fall_behind();
             }
         }
     }

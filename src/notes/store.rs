@@ -1,18 +1,34 @@
 //! What keeps notes: a trait a host may implement, and what is asked of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use serde_json::value::RawValue;
 
 use super::fields::{FIELDS_MAX, NAME_BYTES_MAX};
 use super::{Access, Author, Conflict, Note, NoteFields, Role};
-use crate::protocol::{EventId, NoteId, SessionId, Timestamp, UserId};
+use crate::protocol::{Epoch, EventId, NoteId, SessionId, Slot, Timestamp, UserId};
 
 /// Keeps notes. The hub's own is in its database; an embedding host may supply another, whose
 /// rules may be [`create`](super::create), [`update`](super::update) and
 /// [`delete`](super::delete) of this module.
 pub trait NoteStore: Send + Sync + 'static {
+    /// This store, for what is decided at this epoch of a note's slot: it writes nothing once
+    /// [`fence`](NoteStore::fence) was asked for a higher one. None from a store that nodes do not
+    /// share.
+    fn at(&self, epoch: Epoch) -> Option<Arc<dyn NoteStore>> {
+        let _ = epoch;
+        None
+    }
+
+    /// Refuses from now on what is decided about notes of these slots at lower epochs; only a
+    /// store that nodes share has to.
+    fn fence<'a>(&'a self, turns: Vec<(Slot, Epoch)>) -> BoxFuture<'a, Result<(), NoteError>> {
+        let _ = turns;
+        ready(Ok(())).boxed()
+    }
+
     /// Creates a note; one that exists already, deleted or not, takes the fields given.
     fn create<'a>(&'a self, new: NewNote) -> BoxFuture<'a, Result<NoteChange, NoteError>>;
 

@@ -21,9 +21,10 @@ use super::connection::{Opener, StoreConnection, StoreSetupError, migrate};
 use super::events::LastSeqs;
 use super::group::{self, Write};
 use super::messages::{
-    Append, BroadcastProgress, ClaimSession, DeleteSessions, Flush, LoadUser, LogPruned,
-    NextBroadcast, ObservePruning, PersistencePort, ReadUnsettled, SaveFloors, SaveSessions,
-    SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, Waiting, WriteNote,
+    Append, BroadcastProgress, ClaimSession, DeleteSessions, FenceNotes, Flush, LoadUser,
+    LogPruned, NextBroadcast, ObservePruning, PersistencePort, ReadUnsettled, SaveFloors,
+    SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, Waiting,
+    WriteNote,
 };
 use super::readers::Readers;
 use super::shelf::{self, Shelf};
@@ -361,6 +362,7 @@ collect!(BroadcastProgress => |progress| Job::Write(Write::BroadcastProgress(pro
 collect!(WriteNote => |write| Job::Write(Write::Note(write)));
 collect!(ShareNote => |share| Job::Write(Write::ShareNote(share)));
 collect!(UnshareNote => |unshare| Job::Write(Write::UnshareNote(unshare)));
+collect!(FenceNotes => |fence| Job::Write(Write::FenceNotes(fence)));
 collect!(SettleNotes => |settle| Job::Write(Write::SettleNotes(settle)));
 collect!(LoadUser => Job::Load);
 collect!(NextBroadcast => Job::NextBroadcast);

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use actix::Recipient;
 use diesel::dsl::count;
 use diesel::prelude::*;
+use tokio::sync::oneshot;
 
 use super::connection::StoreConnection;
-use super::messages::{BroadcastOutcome, BroadcastPart, DuplicateKey};
+use super::messages::{BroadcastOutcome, BroadcastPart, DuplicateKey, StartBroadcast, StoreError};
 use super::rows::{BroadcastRow, name, parse_name};
 use super::schema::{broadcasts, sessions};
 use crate::protocol::{EventContent, EventId, Timestamp, UserId};
@@ -28,7 +30,8 @@ pub(super) fn start(
     super::connection::on_backend!(connection, inner => diesel::insert_into(broadcasts::table)
         .values(&row)
         .execute(inner))?;
-    Ok(BroadcastOutcome::Started { users: u64::try_from(users).unwrap_or(0) })
+    let users = u64::try_from(users).unwrap_or(0);
+    Ok(BroadcastOutcome::Started { id: content.id, users })
 }
 
 fn find(
@@ -63,6 +66,54 @@ fn find(
             BroadcastOutcome::Duplicate { id, users: u64::try_from(row.users).unwrap_or(0) }
         }
     }))
+}
+
+/// Takes one broadcast in every store, the first of which is the same each time. One that fails
+/// fails it all; the same publish again is known where it was taken, and keeps its name.
+///
+/// # Errors
+/// When a store does not take it.
+pub async fn start_everywhere<S>(
+    stores: Vec<S>,
+    mut content: Arc<EventContent>,
+    duplicate: DuplicateKey,
+    others: u64,
+    start: impl AsyncFn(S, Arc<EventContent>, DuplicateKey) -> Result<BroadcastOutcome, StoreError>,
+) -> Result<BroadcastOutcome, StoreError> {
+    let (mut total, mut is_known) = (others, true);
+    for store in stores {
+        match start(store, Arc::clone(&content), duplicate.clone()).await? {
+            BroadcastOutcome::Started { users, .. } => {
+                total += users;
+                is_known = false;
+            }
+            BroadcastOutcome::Duplicate { id, users } => {
+                total += users;
+                content = content.named(id);
+            }
+            BroadcastOutcome::Conflict => return Ok(BroadcastOutcome::Conflict),
+        }
+    }
+    let (id, users) = (content.id, total);
+    if is_known {
+        return Ok(BroadcastOutcome::Duplicate { id, users });
+    }
+    Ok(BroadcastOutcome::Started { id, users })
+}
+
+/// Takes a broadcast in one store.
+///
+/// # Errors
+/// When it does not take it.
+pub async fn start_in(
+    store: &Recipient<StartBroadcast>,
+    content: Arc<EventContent>,
+    duplicate: DuplicateKey,
+) -> Result<BroadcastOutcome, StoreError> {
+    let (reply, answer) = oneshot::channel();
+    let start = StartBroadcast { content, duplicate, others: 0, reply };
+    store.send(start).await.map_err(|_| StoreError::Closed)?;
+    answer.await.map_err(|_| StoreError::Closed)?
 }
 
 /// The next users of the oldest unfinished broadcast.

@@ -11,13 +11,13 @@ use super::events::{self, LastSeqs};
 use super::fence::Fence;
 use super::messages::{
     Append, AppendEvent, AppendOutcome, BroadcastOutcome, BroadcastProgress, Claim, ClaimSession,
-    DeleteDeadLetter, DeleteSessions, FailDeadLetter, Floor, SaveDeadLetters, SaveFloors,
-    SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, WriteNote,
-    WritePush,
+    DeleteDeadLetter, DeleteSessions, FailDeadLetter, FenceNotes, Floor, SaveDeadLetters,
+    SaveFloors, SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote,
+    WriteNote, WritePush,
 };
 use super::{broadcasts, dead_letters, notes, pushes, sessions};
 use crate::notes::{NoteChange, NoteError, Shared};
-use crate::protocol::{NodeNumber, UserId};
+use crate::protocol::{Epoch, NodeNumber, NoteId, Slot, UserId};
 
 /// One write that was asked for.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub(super) enum Write {
     Note(WriteNote),
     ShareNote(ShareNote),
     UnshareNote(UnshareNote),
+    FenceNotes(FenceNotes),
     SettleNotes(SettleNotes),
     SaveDeadLetters(SaveDeadLetters),
     FailDeadLetter(FailDeadLetter),
@@ -59,6 +60,36 @@ impl Write {
             | Write::Note(_)
             | Write::ShareNote(_)
             | Write::UnshareNote(_)
+            | Write::FenceNotes(_)
+            | Write::SettleNotes(_)
+            | Write::SaveDeadLetters(_)
+            | Write::FailDeadLetter(_)
+            | Write::DeleteDeadLetter(_)
+            | Write::Push(_) => {}
+        }
+    }
+
+    /// Shows `see` every slot whose turns it rests on, and the epoch of them.
+    pub(super) fn turns(&self, mut see: impl FnMut(Slot, Epoch)) {
+        let mut see_note = |note: &NoteId, at: Option<Epoch>| {
+            if let Some(epoch) = at {
+                see(note.slot(), epoch);
+            }
+        };
+        match self {
+            Write::Note(message) => see_note(message.write.note(), message.at),
+            Write::ShareNote(share) => see_note(&share.id, share.at),
+            Write::UnshareNote(unshare) => see_note(&unshare.id, unshare.at),
+            Write::FenceNotes(FenceNotes { turns, .. }) => {
+                turns.iter().for_each(|(slot, epoch)| see(*slot, *epoch));
+            }
+            Write::Append(_)
+            | Write::SaveSessions(_)
+            | Write::SaveFloors(_)
+            | Write::DeleteSessions(_)
+            | Write::Claim(_)
+            | Write::StartBroadcast(_)
+            | Write::BroadcastProgress(_)
             | Write::SettleNotes(_)
             | Write::SaveDeadLetters(_)
             | Write::FailDeadLetter(_)
@@ -80,6 +111,7 @@ impl Write {
             | Write::BroadcastProgress(_)
             | Write::ShareNote(_)
             | Write::UnshareNote(_)
+            | Write::FenceNotes(_)
             | Write::SettleNotes(_)
             | Write::SaveDeadLetters(_)
             | Write::FailDeadLetter(_)
@@ -97,7 +129,7 @@ pub(super) struct Outcomes {
     pub(super) broadcasts: VecDeque<BroadcastOutcome>,
     pub(super) notes: VecDeque<Result<NoteChange, NoteError>>,
     pub(super) shares: VecDeque<Result<Shared, NoteError>>,
-    pub(super) unshares: VecDeque<bool>,
+    pub(super) unshares: VecDeque<Result<bool, NoteError>>,
     pub(super) deletions: VecDeque<bool>,
     pub(super) pushes: VecDeque<bool>,
 }
@@ -138,7 +170,8 @@ fn write_all(
         }
         append(&mut batch, &mut outcomes, last, fence, connection)?;
         match write {
-            Write::Append(_) => {}
+            // A fence is raised before anything is written.
+            Write::Append(_) | Write::FenceNotes(_) => {}
             Write::SaveSessions(SaveSessions(records)) => {
                 for (user, record, epoch) in records {
                     if fence.lets(user, *epoch) {
@@ -148,8 +181,7 @@ fn write_all(
             }
             Write::SaveFloors(SaveFloors(floors)) => {
                 let may = |floor: &&Floor| fence.lets(&floor.user, floor.epoch);
-                let floors: Vec<_> = floors.iter().filter(may).collect();
-                sessions::raise_floors(&floors, connection)?;
+                sessions::raise_floors(&floors.iter().filter(may).collect::<Vec<_>>(), connection)?;
             }
             Write::DeleteSessions(DeleteSessions(names)) => {
                 for (user, session, epoch) in names {
@@ -166,19 +198,24 @@ fn write_all(
                 outcomes.claims.push_back(claimed);
             }
             Write::StartBroadcast(start) => {
-                let started =
-                    broadcasts::start(&start.content, &start.duplicate, start.others, connection)?;
+                let StartBroadcast { content, duplicate, others, .. } = start;
+                let started = broadcasts::start(content, duplicate, *others, connection)?;
                 outcomes.broadcasts.push_back(started);
             }
             Write::BroadcastProgress(progress) => {
                 broadcasts::progress(progress.event, progress.done.as_ref(), connection)?;
             }
-            Write::Note(note) => outcomes.notes.push_back(notes::write(note, connection)?),
-            Write::ShareNote(share) => {
-                outcomes.shares.push_back(notes::share(share, connection)?);
+            Write::Note(note) => {
+                let write = || notes::write(note, connection);
+                outcomes.notes.push_back(fence.in_turn(note.write.note(), note.at, write)?);
             }
-            Write::UnshareNote(UnshareNote { id, member, .. }) => {
-                outcomes.unshares.push_back(notes::unshare(id, member, connection)?);
+            Write::ShareNote(share) => {
+                let write = || notes::share(share, connection);
+                outcomes.shares.push_back(fence.in_turn(&share.id, share.at, write)?);
+            }
+            Write::UnshareNote(UnshareNote { id, member, at, .. }) => {
+                let write = || notes::unshare(id, member, connection).map(Ok);
+                outcomes.unshares.push_back(fence.in_turn(id, *at, write)?);
             }
             Write::SettleNotes(SettleNotes(events)) => notes::settle(events, connection)?,
             Write::SaveDeadLetters(SaveDeadLetters(letters)) => {

@@ -24,8 +24,8 @@ pub use self::dead_letters::{
     ListDeadLetters, SaveDeadLetters,
 };
 pub use self::notes::{
-    ListNotes, NoteReply, NoteWrite, NotesPort, ReadMembers, ReadNote, ReadUnsettled, SettleNotes,
-    ShareNote, UnshareNote, WriteNote,
+    FenceNotes, ListNotes, NoteReply, NoteWrite, NotesPort, ReadMembers, ReadNote, ReadUnsettled,
+    SettleNotes, ShareNote, UnshareNote, WriteNote,
 };
 pub use self::pushes::{ListPushes, PushChange, PushPort, Sleeper, WritePush};
 

@@ -10,6 +10,7 @@ mod events;
 mod fence;
 mod group;
 pub mod messages;
+mod note_turns;
 mod notes;
 mod pushes;
 mod readers;
@@ -21,6 +22,7 @@ mod slots;
 mod stored_notes;
 
 pub use self::actor::{Persistence, PersistenceHandle, Sharing};
+pub use self::broadcasts::{start_everywhere, start_in};
 pub use self::connection::{StoreSetupError, migrate, migrate_down};
 pub use self::slots::{Beat, Reading, SlotStore};
 pub use self::stored_notes::StoredNotes;

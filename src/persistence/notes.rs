@@ -25,12 +25,9 @@ pub(super) fn write(
     connection: &mut StoreConnection,
 ) -> QueryResult<Result<NoteChange, NoteError>> {
     let WriteNote { write, event, bytes_max, .. } = message;
-    let id = match write {
-        NoteWrite::Create(new) => &new.id,
-        NoteWrite::Update(edit) => &edit.id,
-        NoteWrite::Delete { id, .. } => id,
+    let Ok(standing) = standing(write.note(), connection)? else {
+        return Ok(Err(NoteError::Unavailable));
     };
-    let Ok(standing) = standing(id, connection)? else { return Ok(Err(NoteError::Unavailable)) };
     let standing = standing.as_ref();
     let change = match write {
         NoteWrite::Create(new) => rules::create(standing, new, *event, *bytes_max),
@@ -39,12 +36,20 @@ pub(super) fn write(
     };
     if let Ok(NoteChange { note, event: Some(event), .. }) = &change {
         let row = NoteRow::new(note);
-        on_backend!(connection, inner => diesel::insert_into(notes::table)
-            .values(&row)
-            .on_conflict(notes::note_id)
-            .do_update()
-            .set(&row)
-            .execute(inner))?;
+        // Merged with what was read: if that is not what stands there now, nothing is written.
+        let read = standing.map_or(0, |standing| standing.note.version);
+        let is_as_read = notes::version.eq(read);
+        let written = on_backend!(connection, inner => {
+            let put = diesel::insert_into(notes::table)
+                .values(&row)
+                .on_conflict(notes::note_id)
+                .do_update()
+                .set(&row);
+            diesel::query_dsl::methods::FilterDsl::filter(put, is_as_read).execute(inner)
+        })?;
+        if written == 0 {
+            return Ok(Err(NoteError::Unavailable));
+        }
         let row = EventRow::new(event, note);
         on_backend!(connection, inner => diesel::insert_into(note_events::table)
             .values(&row)

@@ -14,10 +14,11 @@ use actix::{
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
+use super::broadcasts::{start_everywhere, start_in};
 use super::messages::{
-    Append, BroadcastOutcome, BroadcastProgress, CheckHealth, ClaimSession, DeleteSessions,
-    FindEvent, Flush, LoadUser, NextBroadcast, ObservePruning, PersistencePort, ReadLog, ReadPage,
-    SaveFloors, SaveSessions, StartBroadcast, StoreError,
+    Append, BroadcastProgress, CheckHealth, ClaimSession, DeleteSessions, FindEvent, Flush,
+    LoadUser, NextBroadcast, ObservePruning, PersistencePort, ReadLog, ReadPage, SaveFloors,
+    SaveSessions, StartBroadcast, StoreError,
 };
 use crate::protocol::UserId;
 
@@ -217,36 +218,14 @@ impl Handler<StartBroadcast> for Shelf {
 
     fn handle(&mut self, start: StartBroadcast, _ctx: &mut Self::Context) {
         let StartBroadcast { content, duplicate, others, reply } = start;
-        // One that fails fails all; the same publish again is known where it was taken.
-        let ask = move |reply| StartBroadcast {
-            content: Arc::clone(&content),
-            duplicate: duplicate.clone(),
-            others: 0,
-            reply,
-        };
-        let all = ask_all(Arc::clone(&self.stores), |store| &store.start_broadcast, ask);
-        actix::spawn(async move { drop(reply.send(all.await.map(|all| sum(all, others)))) });
-    }
-}
-
-/// What one broadcast is that was started in every database.
-fn sum(all: Vec<BroadcastOutcome>, others: u64) -> BroadcastOutcome {
-    let (mut total, mut known) = (others, None);
-    for outcome in &all {
-        match outcome {
-            BroadcastOutcome::Started { users } => total += users,
-            BroadcastOutcome::Duplicate { id, users } => {
-                total += users;
-                known = Some(*id);
-            }
-            BroadcastOutcome::Conflict => return BroadcastOutcome::Conflict,
-        }
-    }
-    let is_known =
-        |outcome: &BroadcastOutcome| matches!(outcome, BroadcastOutcome::Duplicate { .. });
-    match known {
-        Some(id) if all.iter().all(is_known) => BroadcastOutcome::Duplicate { id, users: total },
-        Some(_) | None => BroadcastOutcome::Started { users: total },
+        let stores = self.stores.to_vec();
+        actix::spawn(async move {
+            let start = async |store: PersistencePort, content, duplicate| {
+                start_in(&store.start_broadcast, content, duplicate).await
+            };
+            let started = start_everywhere(stores, content, duplicate, others, start).await;
+            let _ = reply.send(started);
+        });
     }
 }
 

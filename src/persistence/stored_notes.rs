@@ -1,5 +1,6 @@
 //! The hub's own store of notes: asks Persistence, and waits for its answer only so long.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::messages::{
-    ListNotes, NoteReply, NoteWrite, NotesPort, PersistencePort, ReadMembers, ReadNote,
+    FenceNotes, ListNotes, NoteReply, NoteWrite, NotesPort, PersistencePort, ReadMembers, ReadNote,
     ReadUnsettled, SettleNotes, ShareNote, UnshareNote, Waiting, WriteNote,
 };
 use crate::config::NotesConfig;
@@ -18,7 +19,7 @@ use crate::notes::{
     Author, Members, NewNote, NoteChange, NoteEdit, NoteError, NoteEvent, NotePage, NoteQuery,
     NoteStore, Role, Shared, SharedNote,
 };
-use crate::protocol::{EventId, NoteId, Timestamp, UserId};
+use crate::protocol::{Epoch, EventId, NoteId, Slot, Timestamp, UserId};
 
 /// How long an answer is waited for.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -32,13 +33,14 @@ pub struct StoredNotes {
     port: NotesPort,
     waiting: Waiting,
     config: NotesConfig,
+    at: Option<Epoch>,
 }
 
 impl StoredNotes {
     /// The notes of this store, under these rules.
     pub fn new(port: &PersistencePort, config: &NotesConfig) -> Self {
         let (port, waiting) = (port.notes.clone(), port.waiting.clone());
-        Self { port, waiting, config: config.clone() }
+        Self { port, waiting, config: config.clone(), at: None }
     }
 
     async fn write(&self, write: NoteWrite) -> Result<NoteChange, NoteError> {
@@ -46,7 +48,8 @@ impl StoredNotes {
             return Err(NoteError::Overloaded);
         }
         let (event, bytes_max) = (EventId(Uuid::now_v7()), self.config.note_bytes_max);
-        let asked = ask(&self.port.write, |reply| WriteNote { write, event, bytes_max, reply });
+        let at = self.at;
+        let asked = ask(&self.port.write, |reply| WriteNote { write, event, bytes_max, at, reply });
         match asked {
             Ok(answer) => answered(answer).await,
             Err(error) => {
@@ -58,6 +61,14 @@ impl StoredNotes {
 }
 
 impl NoteStore for StoredNotes {
+    fn at(&self, epoch: Epoch) -> Option<Arc<dyn NoteStore>> {
+        Some(Arc::new(Self { at: Some(epoch), ..self.clone() }))
+    }
+
+    fn fence<'a>(&'a self, turns: Vec<(Slot, Epoch)>) -> BoxFuture<'a, Result<(), NoteError>> {
+        asked(&self.port.fence, move |reply| FenceNotes { turns, reply })
+    }
+
     fn create<'a>(&'a self, new: NewNote) -> BoxFuture<'a, Result<NoteChange, NoteError>> {
         self.write(NoteWrite::Create(new)).boxed()
     }
@@ -100,11 +111,13 @@ impl NoteStore for StoredNotes {
         role: Role,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Shared, NoteError>> {
-        asked(&self.port.share, move |reply| ShareNote { id, member, role, now, reply })
+        let at = self.at;
+        asked(&self.port.share, move |reply| ShareNote { id, member, role, now, at, reply })
     }
 
     fn unshare<'a>(&'a self, id: NoteId, member: UserId) -> BoxFuture<'a, Result<bool, NoteError>> {
-        asked(&self.port.unshare, move |reply| UnshareNote { id, member, reply })
+        let at = self.at;
+        asked(&self.port.unshare, move |reply| UnshareNote { id, member, at, reply })
     }
 
     fn settled<'a>(&'a self, events: Vec<EventId>) -> BoxFuture<'a, ()> {

@@ -333,7 +333,7 @@ async fn a_broadcast_goes_on_where_it_stopped() {
         let (content, duplicate) = (content("release", id), DuplicateKey::Fresh);
         let start = StartBroadcast { content, duplicate, others: 2, reply };
         port.start_broadcast.send(start).await.unwrap();
-        assert_eq!(started.await.unwrap(), Ok(BroadcastOutcome::Started { users: 7 }));
+        assert_eq!(started.await.unwrap(), Ok(BroadcastOutcome::Started { id, users: 7 }));
         let next = || async {
             let (reply, part) = oneshot::channel();
             port.next_broadcast.send(NextBroadcast { users_max: 3, reply }).await.unwrap();

@@ -255,6 +255,12 @@ impl EventContent {
         }
     }
 
+    /// The same under this name.
+    #[must_use]
+    pub fn named(self: &Arc<Self>, id: EventId) -> Arc<Self> {
+        if self.id == id { Arc::clone(self) } else { Arc::new(Self { id, ..(**self).clone() }) }
+    }
+
     /// About how many bytes it takes on the wire.
     pub fn bytes(&self) -> usize {
         let raw = |value: &Option<Box<RawValue>>| value.as_ref().map_or(0, |raw| raw.get().len());

@@ -76,14 +76,18 @@ impl Device {
 
     /// The next frame of this type; others are passed over.
     pub(crate) async fn next_of(&mut self, kind: &str) -> Value {
+        self.next_of_any(&[kind]).await
+    }
+
+    pub(crate) async fn next_of_any(&mut self, kinds: &[&str]) -> Value {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         while tokio::time::Instant::now() < deadline {
             let frame = self.next().await;
-            if frame["type"] == kind {
+            if kinds.iter().any(|kind| frame["type"] == *kind) {
                 return frame;
             }
         }
-        panic!("no {kind} in time");
+        panic!("no {kinds:?} in time");
     }
 
     /// The close code, when the hub ends the connection.

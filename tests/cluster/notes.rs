@@ -1,9 +1,11 @@
 //! Notes and their rooms, with members at home on different nodes and connected to others.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::device::Device;
-use crate::world::{eventually, on_three_nodes};
+use crate::world::{LEASE, eventually, on_three_nodes};
 
 #[test]
 fn a_room_has_members_on_every_node() {
@@ -89,5 +91,60 @@ fn changes_of_one_note_take_turns_whatever_node_they_come_by() {
             version = next;
         }
         assert_eq!(version, 61);
+    });
+}
+
+#[test]
+fn a_notes_home_that_hung_beyond_its_lease_does_not_change_it() {
+    on_three_nodes(|world| async move {
+        let owner = world.user_at(0).await;
+        // A note is at home where a user of its name would be.
+        let note = world.user_at(2).await;
+        let mut watching = Device::plain(&world.nodes[0], &owner).await;
+        let mut writer = Device::plain(&world.nodes[1], &owner).await;
+        let mut late = Device::plain(&world.nodes[2], &owner).await;
+        let data = json!({"id": note, "n": 0});
+        writer.send(json!({"type": "note_created", "noteData": data})).await;
+        assert_eq!(watching.next_of("note_created_sync").await["noteData"]["version"], 1);
+        let update = |field: &str, value: u64| {
+            let changes = json!({ field: value });
+            json!({"type": "note_update", "noteId": note, "changes": changes})
+        };
+        world.nodes[2].signal("STOP");
+        // The first thing it finds when it goes on.
+        late.send(update("late", 1)).await;
+        tokio::time::sleep(LEASE * 2).await;
+        let mut written = false;
+        for number in 1..=50 {
+            writer.send(update("n", number)).await;
+            let answer = writer.next_of_any(&["note_update_success", "error"]).await;
+            written = answer["type"] == "note_update_success";
+            if written {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(written, "the note has no new home");
+        world.nodes[2].signal("CONT");
+        // Made by the new home, or not at all.
+        late.next_of_any(&["note_update_success", "error"]).await;
+        writer.send(update("last", 1)).await;
+        writer.next_of_any(&["note_update_success"]).await;
+        let mut version = 1;
+        loop {
+            let sync = watching.next_of("note_sync").await;
+            let next = sync["updatedNote"]["version"].as_i64().unwrap();
+            assert_eq!(next, version + 1, "{sync}");
+            version = next;
+            if sync["changes"]["last"] == 1 {
+                break;
+            }
+        }
+        let route = world.route(&world.nodes[0], &note).await;
+        let raised = world.query(&format!(
+            "SELECT epoch AS count FROM note_turns WHERE slot = {}",
+            route["slot"]
+        ));
+        assert_eq!(raised, [route["epoch"].as_i64().unwrap()]);
     });
 }

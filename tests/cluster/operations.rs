@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::device::Device;
-use crate::world::{eventually, on_three_nodes};
+use crate::node::Node;
+use crate::world::{LEASE, eventually, on_no_nodes, on_three_nodes};
 
 #[test]
 fn sessions_are_listed_and_revoked_from_any_node() {
@@ -88,5 +89,71 @@ fn every_node_says_where_a_user_is_at_home() {
         assert_eq!(answer.status, 422);
         let shares = world.query("SELECT count(*) AS count FROM slots GROUP BY node ORDER BY 1");
         assert_eq!(shares, [85, 85, 86]);
+    });
+}
+
+#[test]
+fn a_node_is_ready_while_it_has_a_lease_and_nats_and_slots() {
+    on_no_nodes(|mut world| async move {
+        world.nats.stop();
+        world.add("a").await;
+        let check = async |node: &Node, wanted: &str| {
+            eventually(wanted, || async {
+                let answer = node.call("GET", "/readyz", None).await;
+                let status = if wanted == "ok" { 200 } else { 503 };
+                (answer.status, answer.body["checks"]["cluster"].as_str()) == (status, Some(wanted))
+            })
+            .await;
+        };
+        check(&world.nodes[0], "NATS is away").await;
+        world.nats.restart().await;
+        check(&world.nodes[0], "ok").await;
+        world.add("b").await;
+        check(&world.nodes[1], "ok").await;
+        world.settle(2).await;
+        world.execute("ALTER TABLE nodes RENAME TO nodes_away");
+        check(&world.nodes[1], "no lease").await;
+        world.execute("ALTER TABLE nodes_away RENAME TO nodes");
+        check(&world.nodes[1], "ok").await;
+    });
+}
+
+#[test]
+fn a_node_counts_what_it_does_among_others() {
+    on_three_nodes(|mut world| async move {
+        let user = world.user_at(1).await;
+        let (mut device, _) = Device::reliable(&world.nodes[2], &user, "tab").await;
+        world.publish(0, &user, 1).await;
+        device.next_of("added").await;
+        let metric = async |node: &Node, name: &str| {
+            let text = node.call("GET", "/metrics", None).await.body;
+            let line = text.as_str().unwrap().lines().find(|line| line.starts_with(name));
+            line.unwrap().rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
+        };
+        let mut slots = 0.0;
+        for node in &world.nodes {
+            slots += metric(node, "staffetta_cluster_slots ").await;
+            assert_eq!(metric(node, "staffetta_cluster_bus_up ").await, 1.0);
+            let lease = metric(node, "staffetta_cluster_lease_remaining_seconds ").await;
+            assert!(lease > 0.0 && lease <= LEASE.as_secs_f64(), "{lease}");
+            for direction in ["sent", "received"] {
+                let name = format!("staffetta_cluster_bytes_total{{direction=\"{direction}\"}} ");
+                assert!(metric(node, &name).await > 0.0, "{direction}");
+            }
+        }
+        assert_eq!(slots, 256.0);
+        let forwarded = "staffetta_cluster_publishes_forwarded_total ";
+        assert_eq!(metric(&world.nodes[0], forwarded).await, 1.0);
+        assert_eq!(metric(&world.nodes[1], forwarded).await, 0.0);
+        assert_eq!(metric(&world.nodes[2], "staffetta_cluster_takeovers_total ").await, 0.0);
+        world.nodes[1].kill();
+        let gone = world.nodes.remove(1);
+        world.settle(2).await;
+        drop(gone);
+        let mut takeovers = 0.0;
+        for node in &world.nodes {
+            takeovers += metric(node, "staffetta_cluster_takeovers_total ").await;
+        }
+        assert!(takeovers >= 85.0, "{takeovers}");
     });
 }

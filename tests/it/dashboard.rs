@@ -51,6 +51,8 @@ fn every_metric_of_the_dashboard_is_exported_and_has_a_unit_or_is_a_count() {
             hub.hub.metrics().text().contains("staffetta_publish_acked_seconds_count 1\n")
         })
         .await;
+        // Those of a cluster are shown where there is one.
+        let _ = hub.hub.metrics().cluster();
         let text = hub.hub.metrics().text();
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let exported: BTreeSet<String> = types

@@ -7,7 +7,7 @@ use crate::program::{API_KEY, Program};
 use crate::world::{Stop, TestHub, on_both};
 
 /// Every table there may be, now and then.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "events",
     "users",
     "sessions",
@@ -19,6 +19,7 @@ const TABLES: [&str; 13] = [
     "nodes",
     "slots",
     "node_numbers",
+    "note_turns",
     "pushes",
     "__diesel_schema_migrations",
 ];

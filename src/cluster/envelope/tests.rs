@@ -9,9 +9,11 @@ use uuid::Uuid;
 use super::*;
 use crate::delivery::messages::{Attached, PublishError, Receipt};
 use crate::dialect::EventFrames;
+use crate::notebook::{NoteAnswer, Source};
+use crate::notes::{Access, Note, NoteChange, NoteError, NoteFields, Role, SharedNote};
 use crate::persistence::messages::DuplicateKey;
 use crate::protocol::{
-    Accounts, Ack, Audience, CloseCode, Event, EventContent, OfflinePolicy, Push, Seq,
+    Accounts, Ack, Audience, CloseCode, Event, EventContent, NewEvent, OfflinePolicy, Push, Seq,
     SessionRequest,
 };
 use crate::registry::messages::SendKind;
@@ -81,7 +83,6 @@ fn every_message_is_read_as_it_was_written() {
         Request::Revoke(user("u"), session),
         Request::Trace(EventId(Uuid::from_u128(1))),
         Request::LiveUsers,
-        Request::Turn(note.clone()),
         Request::ListCloses(user("u")),
         Request::OrderFullSync(user("u"), SessionId::new("s").unwrap()),
         Request::TakeCensus,
@@ -114,9 +115,65 @@ fn every_message_is_read_as_it_was_written() {
         Message::Room(note.clone(), RoomWord::Signal(user("u"), Some("{}".into()), Timestamp(4))),
         Message::Room(note, RoomWord::TurnOut(user("u"))),
         Message::Doubt,
-        Message::TurnOver(8, false),
     ] {
         round_trip(&message);
+    }
+}
+
+#[test]
+fn what_is_done_to_notes_travels_with_what_comes_of_it() {
+    let note = NoteId::new("n").unwrap();
+    let fields: NoteFields = serde_json::from_str(r#"{"title":"a","n":[1,2]}"#).unwrap();
+    let by = Source { user: user("u"), session: SessionId::new("s").ok(), connection: None };
+    let event = NewEvent::new("comment").data(&serde_json::json!({"text": "x"})).unwrap();
+    for order in [
+        NoteOrder::Update {
+            note: note.clone(),
+            by: by.clone(),
+            fields: fields.clone(),
+            base_version: Some(3),
+        },
+        NoteOrder::Create { note: note.clone(), by: by.clone(), fields: fields.clone() },
+        NoteOrder::Delete { note: note.clone(), by },
+        NoteOrder::Share {
+            note: note.clone(),
+            member: user("v"),
+            role: Role::Write,
+            by: user("u"),
+        },
+        NoteOrder::Unshare { note: note.clone(), member: user("v"), by: user("u") },
+        NoteOrder::Publish { note: note.clone(), event: Box::new(event) },
+        NoteOrder::Read { note: note.clone(), user: user("u") },
+        NoteOrder::ReadMembers { note: note.clone() },
+    ] {
+        round_trip(&Message::Ask(1, Request::Note(Box::new(order))));
+    }
+    let query = NoteQuery { user: user("u"), updated_since: None, after: None, limit: 3 };
+    round_trip(&Message::Ask(2, Request::ListNotes(query)));
+    let kept = Note {
+        id: note,
+        owner: user("u"),
+        version: 2,
+        created_at: Timestamp(1),
+        updated_at: Timestamp(2),
+        deleted_at: None,
+        fields,
+        field_versions: [("title".to_owned(), 2)].into(),
+    };
+    let shared = SharedNote { note: kept.clone(), access: Access::Member(Role::Read) };
+    let change = NoteChange { note: kept, conflicts: [].into(), event: None };
+    let answers: [Result<NoteAnswer, NoteError>; 5] = [
+        Ok(NoteAnswer::Changed(Box::new(change))),
+        Ok(NoteAnswer::Note(Box::new(shared))),
+        Ok(NoteAnswer::Unshared(true)),
+        Ok(NoteAnswer::Published(vec![(user("u"), Err(PublishError::Moved))])),
+        Err(NoteError::TooLarge { bytes_max: 9 }),
+    ];
+    for answer in answers {
+        let mut bytes = Vec::new();
+        answer.put(&mut bytes);
+        let read: Result<NoteAnswer, NoteError> = Wire::get(&mut Input::new(&bytes)).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{answer:?}"));
     }
 }
 
@@ -149,7 +206,7 @@ fn a_message_that_cannot_be_read_does_not_hide_the_next() {
     let mut bytes = Vec::new();
     put(&Message::Doubt, &mut bytes);
     bytes.extend_from_slice(&[1, 0, 0, 0, 200]);
-    put(&Message::TurnOver(1, true), &mut bytes);
+    put(&Message::Back(Vec::new()), &mut bytes);
     let (read, unread) = read_body(&bytes);
     assert_eq!((read.len(), unread), (2, 1));
     let (read, unread) = read_body(&bytes[..bytes.len() - 1]);

@@ -1,11 +1,13 @@
 //! How what is asked of delivery actors travels, and what they answer.
 
 use super::{Input, Wire, wire_struct, wire_words};
+use crate::cluster::figures::NodeFigures;
 use crate::delivery::messages::{
     AckEntry, AttachKind, Attached, Census, CloseRecord, DeliveryTrace, Detach, DropReason,
     FullSyncOrder, PublishError, Receipt, Revoked, SessionStatus, Submission, SyncComplete,
     WaitOutcome,
 };
+use crate::metrics::Totals;
 use crate::persistence::messages::DuplicateKey;
 use crate::registry::messages::{RoomFrame, SendKind};
 
@@ -38,6 +40,18 @@ wire_struct!(DeliveryTrace {
     dropped,
 });
 wire_struct!(CloseRecord { at, session, code });
+wire_struct!(Totals {
+    connections_native,
+    connections_updates,
+    connections_socketio,
+    published,
+    delivered,
+    redelivered,
+    acked,
+    gave_up,
+    full_syncs,
+});
+wire_struct!(NodeFigures { name, slots, lag_ms, totals, census });
 wire_struct!(Census { users, sessions_live, sessions_away, in_flight, owed });
 wire_words!(FullSyncOrder { 0 => FullSyncOrder::Taken = FullSyncOrder::Taken,
     1 => FullSyncOrder::Unknown = FullSyncOrder::Unknown,

@@ -14,7 +14,7 @@ use crate::delivery::messages::{
     TraceEvent, Unreachable, WatchPort,
 };
 use crate::persistence::messages::*;
-use crate::protocol::{EventContent, Seq, SessionId, UserId};
+use crate::protocol::{EventContent, EventId, Seq, SessionId, UserId};
 
 /// What is answered, and what was asked.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Default for Script {
             pages_asked: Vec::new(),
             health: Ok(()),
             found: Ok(Vec::new()),
-            broadcast: Ok(BroadcastOutcome::Started { users: 3 }),
+            broadcast: Ok(BroadcastOutcome::Started { id: EventId(uuid::Uuid::nil()), users: 3 }),
             broadcasts: Vec::new(),
             letters: Vec::new(),
             store_is_stuck: false,
@@ -111,7 +111,7 @@ macro_rules! never_asked {
 never_asked!(Attach, Detach, Unreachable, Acks, SyncComplete, FlushFloors, SlotOrder, TakeCensus);
 never_asked!(Append, SaveSessions, SaveFloors, DeleteSessions, ClaimSession, LoadUser, ReadLog);
 never_asked!(NextBroadcast, BroadcastProgress, Flush, ObservePruning);
-never_asked!(WriteNote, ShareNote, UnshareNote, SettleNotes);
+never_asked!(WriteNote, ShareNote, UnshareNote, FenceNotes, SettleNotes);
 never_asked!(ReadNote, ListNotes, ReadMembers, ReadUnsettled);
 never_asked!(SaveDeadLetters, WritePush, ListPushes);
 
@@ -187,8 +187,12 @@ answered! {
         let _ = reply.send(script.found.clone());
     }
     StartBroadcast, StartBroadcast { content, duplicate, reply, .. } => |script| {
+        let mut outcome = script.broadcast.clone();
+        if let Ok(BroadcastOutcome::Started { id, .. }) = &mut outcome {
+            *id = content.id;
+        }
         script.broadcasts.push((content, duplicate));
-        let _ = reply.send(script.broadcast.clone());
+        let _ = reply.send(outcome);
     }
     ListDeadLetters, ListDeadLetters { after, letters_max, reply, .. } => |script| {
         let rest = script.letters.iter().filter(|letter| after.is_none_or(|id| letter.id > id));
@@ -257,6 +261,7 @@ fn persistence_port(addr: &Addr<Probe>) -> PersistencePort {
             write: addr.clone().recipient(),
             share: addr.clone().recipient(),
             unshare: addr.clone().recipient(),
+            fence: addr.clone().recipient(),
             settle: addr.clone().recipient(),
             read: addr.clone().recipient(),
             list: addr.clone().recipient(),

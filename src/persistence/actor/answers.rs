@@ -45,13 +45,11 @@ pub(super) fn answer(
                 send(&reply, SessionClaimed { ticket, user, result });
             }
             Write::StartBroadcast(start) => {
-                let result = outcomes.broadcasts.pop_front().ok_or_else(lost);
                 // Whoever asked may have stopped waiting.
-                let _ = start.reply.send(result);
+                let _ = start.reply.send(outcomes.broadcasts.pop_front().ok_or_else(lost));
             }
             Write::BroadcastProgress(progress) => {
-                let result = failed.clone().map_or(Ok(()), Err);
-                let _ = progress.reply.send(result);
+                let _ = progress.reply.send(failed.clone().map_or(Ok(()), Err));
             }
             Write::Note(note) => {
                 waiting.leave(1);
@@ -64,7 +62,10 @@ pub(super) fn answer(
             }
             Write::UnshareNote(unshare) => {
                 let result = outcomes.unshares.pop_front();
-                let _ = unshare.reply.send(result.ok_or_else(|| lost().into()));
+                let _ = unshare.reply.send(result.unwrap_or_else(|| Err(lost().into())));
+            }
+            Write::FenceNotes(fence) => {
+                let _ = fence.reply.send(failed.clone().map_or(Ok(()), |e| Err(e.into())));
             }
             Write::DeleteDeadLetter(delete) => {
                 let _ = delete.reply.send(outcomes.deletions.pop_front().ok_or_else(lost));

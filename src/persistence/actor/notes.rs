@@ -15,6 +15,7 @@ pub(super) fn port(addr: &Addr<Persistence>) -> NotesPort {
         write: addr.clone().recipient(),
         share: addr.clone().recipient(),
         unshare: addr.clone().recipient(),
+        fence: addr.clone().recipient(),
         settle: addr.clone().recipient(),
         read: addr.clone().recipient(),
         list: addr.clone().recipient(),

@@ -28,6 +28,8 @@ pub struct StartBroadcast {
 pub enum BroadcastOutcome {
     /// It is durable.
     Started {
+        /// Its name: not the one it was given, if that publish was taken before elsewhere.
+        id: EventId,
         /// How many users it is for, `others` among them.
         users: u64,
     },

@@ -8,7 +8,7 @@ use crate::notes::{
     Author, Members, NewNote, NoteChange, NoteEdit, NoteError, NoteEvent, NotePage, NoteQuery,
     Role, Shared, SharedNote,
 };
-use crate::protocol::{EventId, NoteId, Timestamp, UserId};
+use crate::protocol::{Epoch, EventId, NoteId, Slot, Timestamp, UserId};
 
 /// Gets the answer to a question about notes.
 pub type NoteReply<T> = oneshot::Sender<Result<T, NoteError>>;
@@ -42,6 +42,17 @@ pub enum NoteWrite {
     },
 }
 
+impl NoteWrite {
+    /// Which note.
+    pub fn note(&self) -> &NoteId {
+        match self {
+            NoteWrite::Create(new) => &new.id,
+            NoteWrite::Update(edit) => &edit.id,
+            NoteWrite::Delete { id, .. } => id,
+        }
+    }
+}
+
 /// Changes a note and keeps the event that tells of it, in one transaction. Counts as one event
 /// in [`Waiting`](super::Waiting).
 #[derive(Debug, Message)]
@@ -53,6 +64,8 @@ pub struct WriteNote {
     pub event: EventId,
     /// What a note's fields may hold, in bytes.
     pub bytes_max: usize,
+    /// The epoch of the turn it was decided in, where other nodes write too.
+    pub at: Option<Epoch>,
     /// Answered once durable.
     pub reply: NoteReply<NoteChange>,
 }
@@ -69,6 +82,8 @@ pub struct ShareNote {
     pub role: Role,
     /// The time.
     pub now: Timestamp,
+    /// As of [`WriteNote`].
+    pub at: Option<Epoch>,
     /// Answered once durable.
     pub reply: NoteReply<Shared>,
 }
@@ -81,8 +96,20 @@ pub struct UnshareNote {
     pub id: NoteId,
     /// Whose access.
     pub member: UserId,
+    /// As of [`WriteNote`].
+    pub at: Option<Epoch>,
     /// Says whether there was any, once durable.
     pub reply: NoteReply<bool>,
+}
+
+/// Refuses from now on what is decided about notes of these slots at lower epochs.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FenceNotes {
+    /// The slots, each with the epoch of its turns.
+    pub turns: Vec<(Slot, Epoch)>,
+    /// Answered once durable.
+    pub reply: NoteReply<()>,
 }
 
 /// Forgets events of notes, because they are in every log. Not answered.
@@ -142,6 +169,7 @@ pub struct NotesPort {
     pub write: Recipient<WriteNote>,
     pub share: Recipient<ShareNote>,
     pub unshare: Recipient<UnshareNote>,
+    pub fence: Recipient<FenceNotes>,
     pub settle: Recipient<SettleNotes>,
     pub read: Recipient<ReadNote>,
     pub list: Recipient<ListNotes>,

@@ -10,7 +10,7 @@ use crate::notes::{
     Access, Author, NewNote, NoteChange, NoteCursor, NoteEdit, NoteError, NoteFields, NotePage,
     NoteQuery, NoteStore, Role, Standing,
 };
-use crate::protocol::NoteId;
+use crate::protocol::{Epoch, NoteId};
 
 impl Fixture {
     fn notes(&self) -> StoredNotes {
@@ -471,5 +471,43 @@ proptest! {
                 fixture.handle.stop().await;
             }
         });
+    }
+}
+
+#[actix::test]
+async fn what_was_decided_before_a_note_changed_homes_is_not_written() {
+    for fixture in fixtures().await {
+        if fixture.postgres.is_none() {
+            // No other node writes there.
+            continue;
+        }
+        let notes = fixture.notes();
+        let id = note("n");
+        let (before, after) = (notes.at(Epoch(3)).unwrap(), notes.at(Epoch(4)).unwrap());
+        let now = Timestamp(5);
+        let new = NewNote { id: id.clone(), by: by("alice"), fields: fields(json!({"a": 1})), now };
+        before.create(new.clone()).await.unwrap();
+        notes.fence(vec![(id.slot(), Epoch(4))]).await.unwrap();
+        let edit = |value: i64| NoteEdit {
+            id: id.clone(),
+            by: by("alice"),
+            changes: fields(json!({ "a": value })),
+            base_version: None,
+            now,
+        };
+        assert_eq!(before.create(new).await, Err(NoteError::Unavailable));
+        assert_eq!(before.update(edit(2)).await, Err(NoteError::Unavailable));
+        assert_eq!(before.delete(id.clone(), by("alice"), now).await, Err(NoteError::Unavailable));
+        let shared = before.share(id.clone(), user("bob"), Role::Read, now).await;
+        assert_eq!(shared, Err(NoteError::Unavailable));
+        assert_eq!(before.unshare(id.clone(), user("bob")).await, Err(NoteError::Unavailable));
+        assert_eq!((fixture.count("note_events"), fixture.count("note_members")), (1, 0));
+        let change = after.update(edit(3)).await.unwrap();
+        assert_eq!(change.note.version, 2);
+        // A write raises it too.
+        let later = notes.at(Epoch(9)).unwrap();
+        later.update(edit(4)).await.unwrap();
+        assert_eq!(after.update(edit(5)).await, Err(NoteError::Unavailable));
+        assert_eq!(notes.read(id, user("alice")).await.unwrap().note.version, 3);
     }
 }
