@@ -172,6 +172,11 @@ impl Hub {
         &self.0.ports
     }
 
+    /// This node among others, if there are any.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.0.cluster.as_ref()
+    }
+
     /// The tickets of consoles.
     pub(crate) fn tickets(&self) -> &Tickets {
         &self.0.tickets

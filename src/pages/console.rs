@@ -22,6 +22,7 @@ const FILES: &[File] = &files![
     "figures.js",
     "icon.svg",
     "index.html",
+    "nodes.js",
     "user.js",
     "vendor/uPlot-LICENSE.txt",
     "vendor/uPlot.iife.min.js",

@@ -7,6 +7,7 @@ import { Charts } from "./charts.js";
 import { find, showProblem } from "./dom.js";
 import { EventView } from "./event.js";
 import { FigureTiles } from "./figures.js";
+import { NodeTable } from "./nodes.js";
 import { UserView } from "./user.js";
 
 /** Held for this tab, and until it is closed. */
@@ -48,6 +49,7 @@ async function signIn(key) {
   find("status").hidden = false;
   const tiles = new FigureTiles();
   const charts = new Charts();
+  const nodes = new NodeTable();
   const user = new UserView(api, { confirm, done });
   const event = new EventView(api, (name) => go("user", name));
   views = { user, event, api };
@@ -70,6 +72,7 @@ async function signIn(key) {
   client.onEvent("console_stats", (stats) => {
     const figures = tiles.show(stats);
     if (figures !== null) charts.add(figures);
+    nodes.show(stats);
     beats += 1;
     if (document.hidden) return;
     void event.refresh();

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::auth::CONSOLE_USER;
 use crate::clock;
+use crate::cluster::{ClusterFigures, NodeFigures};
 use crate::delivery::latency::Latencies;
-use crate::delivery::messages::{Census, TakeCensus};
+use crate::delivery::messages::Census;
 use crate::hub::Hub;
 use crate::metrics::Totals;
 use crate::protocol::{NewEvent, Timestamp, UserId};
@@ -38,6 +38,11 @@ struct Stats {
     acked_p50_ms: Option<u64>,
     /// Of a hundred of them, 99.
     acked_p99_ms: Option<u64>,
+    /// Each node that answered, where there are several; the totals are theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nodes: Vec<NodeFigures>,
+    /// How many nodes there are.
+    nodes_known: usize,
 }
 
 /// What the feed itself adds to what is counted.
@@ -67,21 +72,45 @@ pub(super) async fn run(hub: Hub) {
     }
 }
 
+/// What is counted, on however many nodes.
+struct Figures {
+    totals: Totals,
+    census: Census,
+    nodes: Vec<NodeFigures>,
+    nodes_known: usize,
+}
+
+async fn figures(hub: &Hub) -> Figures {
+    let Some(cluster) = hub.cluster() else {
+        let (totals, census) = (hub.metrics().totals(), hub.deliveries().census().await);
+        return Figures { totals, census, nodes: Vec::new(), nodes_known: 1 };
+    };
+    let ClusterFigures { nodes, known } = cluster.figures().await;
+    let (mut totals, mut census) = (Totals::default(), Census::default());
+    for node in &nodes {
+        totals += node.totals;
+        census += node.census;
+    }
+    Figures { totals, census, nodes, nodes_known: known }
+}
+
 /// Tells the figures once; says how many heard them.
 async fn tell(hub: &Hub, user: &UserId, own: &mut Own, before: &mut Latencies) -> u32 {
     let acked = hub.metrics().acked_within();
     let since = acked.since(before);
     *before = acked;
-    let mut totals = hub.metrics().totals();
+    let Figures { mut totals, census, nodes, nodes_known } = figures(hub).await;
     totals.published = totals.published.saturating_sub(own.published);
     totals.delivered = totals.delivered.saturating_sub(own.delivered);
     let stats = Stats {
         at: clock::wall(),
         version: env!("CARGO_PKG_VERSION"),
         totals,
-        census: census(hub).await,
+        census,
         acked_p50_ms: since.quantile(0.5),
         acked_p99_ms: since.quantile(0.99),
+        nodes,
+        nodes_known,
     };
     let Ok(event) = NewEvent::new(KIND).data(&stats) else { return 0 };
     match hub.publish(user, event.ephemeral()).await {
@@ -95,18 +124,4 @@ async fn tell(hub: &Hub, user: &UserId, own: &mut Own, before: &mut Latencies) -
             0
         }
     }
-}
-
-async fn census(hub: &Hub) -> Census {
-    let mut census = Census::default();
-    for port in hub.deliveries().all() {
-        let (reply, answer) = oneshot::channel();
-        if port.watch.census.send(TakeCensus(reply)).await.is_err() {
-            continue;
-        }
-        if let Ok(part) = answer.await {
-            census += part;
-        }
-    }
-    census
 }
