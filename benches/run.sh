@@ -3,10 +3,18 @@
 # ROUNDS=5 is how often each candidate has its turn; QUICK=1 only shows that everything works.
 #
 # Scenarios: idle fanout unicast durable reconnect backlog most scale stuck. What can be installed
-# or built of the peers is; what cannot is left out, and that is said.
+# or built of the peers is; what cannot is left out, and that is said. `benches/run.sh cluster` has
+# three nodes beside one, with a private Postgres; it needs Debian's nats-server.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ulimit -n "$(ulimit -Hn)"
+
+if [ "${1:-}" = cluster ]; then
+    export PATH=$PATH:/usr/sbin
+    run=(tests/postgres.sh)
+    [ -z "${STAFFETTA_TEST_POSTGRES:-}" ] || run=()
+    exec "${run[@]}" cargo bench --locked --bench cluster
+fi
 
 readonly sockudo=5.2.0
 readonly nats=2.15.1
