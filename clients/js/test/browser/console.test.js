@@ -133,6 +133,40 @@ test("it fits a small screen, works by keyboard, and follows the hub through a r
   assert.deepEqual(problems.filter((problem) => !/WebSocket connection|Failed to load resource/.test(problem)), []);
 });
 
+test("it shows each node of a cluster at any width, and how many answered", async () => {
+  for (const width of [1280, 360]) {
+    const { page, problems } = await open({ viewport: { width, height: 740 } });
+    await shows(page, "Connections", /^\d/);
+    assert.equal(await page.isVisible("#nodes-card"), false, "one node has no rows");
+    const node = (name, published, lag_ms) =>
+      ({ name, slots: 128, lag_ms, published, connections_native: 7, connections_updates: 2, connections_socketio: 1 });
+    const beats = [
+      { at: 1_000, nodes: [node("a", 100, 0), node("b", 50, 2)], nodes_known: 2 },
+      { at: 2_000, nodes: [node("a", 142, 0), node("b-with-a-rather-long-name-0123456789", 3, 1_500)], nodes_known: 3 },
+    ];
+    // At once: the next beat of this hub has no nodes.
+    const shown = await page.evaluate(async (beats) => {
+      const { NodeTable } = await import(new URL("nodes.js", document.baseURI).href);
+      const table = new NodeTable();
+      for (const beat of beats) table.show(beat);
+      return {
+        rows: [...document.querySelectorAll("#nodes tbody tr")].map((row) => [...row.children].map((cell) => cell.textContent)),
+        answered: document.getElementById("nodes-answered").textContent,
+        isVisible: document.getElementById("nodes-card").checkVisibility(),
+        width: document.documentElement.scrollWidth,
+      };
+    }, beats);
+    assert.deepEqual(shown, {
+      rows: [["a", "128", "10", "42", "0 ms"], ["b-with-a-rather-long-name-0123456789", "128", "10", "–", "1.5 s"]],
+      answered: "2 of 3 answered",
+      isVisible: true,
+      width,
+    });
+    assert.deepEqual(problems, []);
+    await page.context().close();
+  }
+});
+
 test("a key that may not administer opens nothing, and users hear nothing of it", async () => {
   const { page } = await open();
   const user = device("carla", "phone");
