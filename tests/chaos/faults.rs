@@ -6,8 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
+use crate::proxy::Proxy;
 use crate::schedule::{Cut, Engine, Fault, Planned, Round};
-use crate::world::World;
+use crate::world::{Node, World};
 
 /// What comes between two rounds; now and then too short to recover.
 const PAUSE: Duration = Duration::from_millis(700);
@@ -48,10 +49,7 @@ async fn make(world: &World, Planned { after, lasts, fault }: Planned) {
         Fault::CutOff { node, engine, cut } => {
             let node = &world.nodes[node];
             let _turn = node.cuts.lock().await;
-            let proxy = match engine {
-                Engine::Nats => &node.to_nats,
-                Engine::Postgres => &node.to_postgres,
-            };
+            let proxy = proxy(node, engine);
             match cut {
                 Cut::Refused => proxy.refuse(),
                 Cut::HungThenLate | Cut::HungThenEnded => proxy.hang(),
@@ -62,6 +60,16 @@ async fn make(world: &World, Planned { after, lasts, fault }: Planned) {
             }
             proxy.pass();
         }
+        Fault::Freeze(engine) => {
+            let mut turns = Vec::new();
+            for node in &world.nodes {
+                turns.push(node.cuts.lock().await);
+            }
+            world.nodes.iter().for_each(|node| proxy(node, engine).hang());
+            sleep(lasts).await;
+            world.nodes.iter().for_each(|node| proxy(node, engine).pass());
+            drop(turns);
+        }
         Fault::Rolling => {
             for node in &world.nodes {
                 let mut node = node.process.lock().await;
@@ -70,5 +78,12 @@ async fn make(world: &World, Planned { after, lasts, fault }: Planned) {
                 node.start_again().await;
             }
         }
+    }
+}
+
+fn proxy(node: &Node, engine: Engine) -> &Proxy {
+    match engine {
+        Engine::Nats => &node.to_nats,
+        Engine::Postgres => &node.to_postgres,
     }
 }

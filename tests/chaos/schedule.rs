@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     Hang { node: usize },
     /// The engine is killed, and started again on what it has on disk.
     Restart(Engine),
+    /// No node hears of the engine, nor it of them; then it goes on with what waited.
+    Freeze(Engine),
     /// One node does not reach an engine.
     CutOff { node: usize, engine: Engine, cut: Cut },
     /// SIGTERM to one node after the other, each started again.
@@ -49,7 +51,7 @@ pub(crate) struct Planned {
 pub(crate) type Round = Vec<Planned>;
 
 /// How many kinds of fault there are.
-pub(crate) const KINDS: usize = 11;
+pub(crate) const KINDS: usize = 13;
 
 impl Fault {
     /// Which of the kinds it is.
@@ -58,7 +60,7 @@ impl Fault {
             Fault::Kill { .. } => Fault::Kill { node: 0 },
             Fault::Hang { .. } => Fault::Hang { node: 0 },
             Fault::CutOff { engine, cut, .. } => Fault::CutOff { node: 0, engine, cut },
-            Fault::Restart(_) | Fault::Rolling => self,
+            Fault::Restart(_) | Fault::Freeze(_) | Fault::Rolling => self,
         }
     }
 
@@ -75,6 +77,8 @@ impl Fault {
             7 => cut_off(Engine::Postgres, Cut::Refused),
             8 => cut_off(Engine::Postgres, Cut::HungThenLate),
             9 => cut_off(Engine::Postgres, Cut::HungThenEnded),
+            10 => Fault::Freeze(Engine::Nats),
+            11 => Fault::Freeze(Engine::Postgres),
             _ => Fault::Rolling,
         }
     }
@@ -88,7 +92,8 @@ impl Fault {
             Fault::CutOff { engine: Engine::Nats, cut, .. } if cut != Cut::Refused => {
                 (3_000, 9_000)
             }
-            Fault::CutOff { .. } => (1_000, 6_000),
+            Fault::Freeze(Engine::Nats) => (3_000, 9_000),
+            Fault::Freeze(Engine::Postgres) | Fault::CutOff { .. } => (1_000, 6_000),
             Fault::Rolling => (0, 300),
         };
         let drawn = Duration::from_millis(least + random.below(most - least));
