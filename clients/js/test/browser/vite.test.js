@@ -136,7 +136,6 @@ test("a fresh Vite and React application installs the package and syncs", async 
   assert.deepEqual([...problems, ...other.problems], []);
   // The status component follows the hub.
   await hub.stop("SIGKILL");
-  await a.waitForSelector(".staffetta-status[data-status=reconnecting] >> text=Reconnecting");
   await a.waitForSelector(".staffetta-status[data-status=error] >> text=Cannot connect");
   await hub.run();
   await a.waitForSelector(".staffetta-status[data-status=authenticated] >> text=Live");
