@@ -4,10 +4,20 @@ import uWS from "uwebsockets";
 
 import { isGood, start, words } from "./shared.js";
 
+// Published after the turn they came in: within a message's handler its own connection holds the one
+// buffer there is for coalescing, and every frame would be a write of its own.
+const waiting = [];
+
+function publishAll(app) {
+  for (const [topic, data] of waiting) app.publish(topic, data, false);
+  waiting.length = 0;
+}
+
 function obey(app, ws, message) {
   const { verb, topic, rest } = words(Buffer.from(message));
   if (verb === "pub") {
-    app.publish(topic, rest, false);
+    // The message's bytes are gone once this returns.
+    if (waiting.push([topic, Buffer.from(rest)]) === 1) setImmediate(publishAll, app);
   } else if (verb === "sub") {
     if (!isGood(rest.toString())) return ws.end(4401, "auth");
     ws.subscribe(topic);

@@ -16,7 +16,9 @@ async fn settle(link: &mut Link) {
 
 /// Follows a subject, for sure once this is answered.
 pub(crate) async fn subscribe(link: &mut Link, subject: &str) {
-    link.send(format!("SUB {subject} 1\r\nPING\r\n").as_bytes()).await;
+    // The subject names the subscription as well: there may be several.
+    let id = subject;
+    link.send(format!("SUB {subject} {id}\r\nPING\r\n").as_bytes()).await;
     settle(link).await;
 }
 

@@ -58,9 +58,7 @@ impl Wire {
                 ack_native(body, answers);
                 Heard::Event(body, number_after(body, br#""seq":"#))
             }
-            Self::Native | Self::NativeAcked if body.starts_with(br#"{"type":"pong""#) => {
-                Heard::Settled
-            }
+            Self::Native | Self::NativeAcked if holds(body, br#""type":"pong""#) => Heard::Settled,
             Self::SocketIo => hear_socketio(body, answers),
             Self::Words | Self::WordsAcked if body == b"pong" => Heard::Settled,
             Self::Words => Heard::Event(body, 0),
@@ -97,6 +95,10 @@ fn ack_native(body: &[u8], answers: &mut Vec<u8>) {
     let key = br#""event_id":""#;
     let at = body.windows(key.len()).rposition(|window| window == key).unwrap() + key.len();
     text_frame(&[br#"{"type":"ack","event_id":""#, &body[at..at + 36], b"\"}"].concat(), answers);
+}
+
+fn holds(body: &[u8], text: &[u8]) -> bool {
+    body.windows(text.len()).any(|window| window == text)
 }
 
 /// The number that follows the last `key`.
