@@ -112,7 +112,10 @@ impl Candidate {
                          first request forgotten; rooms"
             }
             SocketIoRecovery => "the same with connection state recovery of two minutes",
-            Socketioxide => "local adapter, rooms, on axum, one thread, built as the hub is",
+            Socketioxide => {
+                "local adapter, rooms, 4,096 packets per connection, on axum, one thread, built as \
+                             the hub is"
+            }
             Sockudo => {
                 "local adapter, private channels and client events, no metrics, no rate limits"
             }

@@ -25,6 +25,12 @@ struct Row {
     rounds: Vec<Vec<f64>>,
 }
 
+/// `ONLY` names the candidates that take part, by parts of their names with commas between.
+fn is_wanted(name: &str) -> bool {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    only.split(',').any(|part| name.contains(part))
+}
+
 impl Table {
     pub(crate) fn new(title: &str, columns: &'static [Column]) -> Self {
         println!("\n## {title}\n");
@@ -50,10 +56,10 @@ impl Table {
     {
         for round in 1..=rounds {
             for &candidate in candidates {
-                if programs::versions(candidate).is_none() {
+                let name = candidate.name();
+                if !is_wanted(name) || programs::versions(candidate).is_none() {
                     continue;
                 }
-                let name = candidate.name();
                 self.turn(&format!("{round}/{rounds} {name}"), name, measure(candidate)).await;
             }
         }

@@ -41,17 +41,20 @@ pub(crate) struct Subscriber {
     place: u64,
     /// What socket.io's recovery wants to be told: who this was, and the last event's offset.
     recovered_by: Option<(String, String)>,
+    /// Events that came before the session was open: recovery sends them first.
+    early: u64,
 }
 
 impl Subscriber {
     pub(crate) async fn open(server: &Server, who: &Who, opening: Opening) -> Self {
         let (port, wire) = (server.port, server.candidate.wire());
         let Who { topic, session, token, .. } = who;
-        let mut recovered_by = None;
+        let (mut recovered_by, mut early) = (None, 0);
         let link = match wire {
             Wire::Native | Wire::NativeAcked => native(port, who, wire).await,
             Wire::SocketIo => {
-                let (link, pid) = socketio(port, who, server.candidate.is_ours()).await;
+                let (link, pid, came) = socketio(port, who, server.candidate.is_ours()).await;
+                early = came;
                 recovered_by = pid.map(|pid| (pid, String::new()));
                 link
             }
@@ -88,12 +91,15 @@ impl Subscriber {
                 link
             }
         };
-        Self { link, wire, place: 0, recovered_by }
+        Self { link, wire, place: 0, recovered_by, early }
     }
 
     /// Takes `count` events; fewer when the server closes.
     pub(crate) async fn follow(mut self, count: u64, tally: Rc<Tally>) -> Self {
-        let (mut left, mut answers) = (count, Vec::new());
+        let (mut left, mut answers) = (count.saturating_sub(self.early), Vec::new());
+        for _ in 0..std::mem::take(&mut self.early) {
+            tally.count(&[]);
+        }
         self.take(&[], &mut left, &tally, &mut answers);
         loop {
             if !answers.is_empty() {
@@ -180,19 +186,26 @@ async fn native(port: u16, Who { session, token, .. }: &Who, wire: Wire) -> Link
 
 /// Joins the namespace `/`; a peer wants to be told the room as well. With recovery there is a name to
 /// recover by, and the rooms are recovered too.
-async fn socketio(port: u16, who: &Who, is_ours: bool) -> (Link, Option<String>) {
+async fn socketio(port: u16, who: &Who, is_ours: bool) -> (Link, Option<String>, u64) {
     let Who { topic, token, recovery, .. } = who;
     let mut link = Link::upgrade(port, "/socket.io/?EIO=4&transport=websocket").await;
     link.hear().await;
     link.say(&format!(r#"40{{"token":"{token}"{recovery}}}"#)).await;
-    let joined = said(&mut link, "40").await;
+    let mut early = 0;
+    let joined = loop {
+        let text = said(&mut link, "4").await;
+        if !text.starts_with("42") {
+            break text;
+        }
+        early += 1;
+    };
     assert!(joined.starts_with("40{"), "{joined}");
     let pid = joined.split(r#""pid":""#).nth(1).and_then(|rest| rest.split('"').next());
     if !is_ours && recovery.is_empty() {
         link.say(&format!(r#"420["sub","{topic}"]"#)).await;
         said(&mut link, "430").await;
     }
-    (link, pid.map(str::to_owned))
+    (link, pid.map(str::to_owned), early)
 }
 
 /// The text a packet ends with: `…,"TEXT"]`.

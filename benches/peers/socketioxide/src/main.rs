@@ -12,6 +12,10 @@ use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, SocketRef};
 use tokio::net::TcpListener;
 
+/// Packets waiting for one connection; beyond, they are lost. By default that is less than the load has
+/// on its way.
+const PACKETS_MAX: usize = 4_096;
+
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
@@ -21,7 +25,7 @@ fn main() -> Result<(), Failure> {
 }
 
 async fn serve(port: u16) -> Result<(), Failure> {
-    let (layer, io) = SocketIo::new_layer();
+    let (layer, io) = SocketIo::builder().max_buffer_size(PACKETS_MAX).build_layer();
     io.ns("/", async |socket: SocketRef| {
         socket.on("sub", async |socket: SocketRef, Data(topic): Data<String>, ack: AckSender| {
             socket.join(topic);
