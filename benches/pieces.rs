@@ -1,7 +1,11 @@
 //! How long the hot pure pieces take: `cargo bench --bench pieces`. The same pieces whose instructions
 //! are counted (`make instructions`).
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot go on says so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a bench that cannot go on says so"
+)]
 
 #[path = "../tests/instructions/work.rs"]
 mod work;

@@ -211,6 +211,5 @@ fn sockudo(port: &str) -> Vec<(&'static str, &str)> {
         ("SOCKUDO_DEFAULT_APP_MAX_CONNECTIONS", "100000"),
         ("SOCKUDO_DEFAULT_APP_MAX_CLIENT_EVENTS_PER_SECOND", MANY),
         ("SOCKUDO_ENABLE_CLIENT_MESSAGES", "true"),
-        ("WEBSOCKET_MAX_MESSAGES", "10000"),
     ]
 }
