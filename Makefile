@@ -1,6 +1,6 @@
 # Everything a developer runs. `make test` installs what it needs where it is missing.
 
-.PHONY: test lint bench docs autobahn instructions help
+.PHONY: test lint bench docs autobahn fuzz instructions help
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,11 @@ autobahn: ## Runs the Autobahn fuzzing client against the hub's frames; needs Py
 
 bench: ## Runs the benches beside limits and peers; QUICK=1 only shows that they work.
 	@benches/run.sh
+
+SECONDS ?= 600
+
+fuzz: ## Fuzzes every decoder for ten minutes; SECONDS=60 for less, 0 for the seeds alone.
+	@fuzz/run.sh $(SECONDS)
 
 instructions: ## Counts the instructions of the hot pure pieces; UPDATE=1 records them.
 	UPDATE=$(UPDATE) cargo test --locked --test instructions

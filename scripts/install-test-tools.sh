@@ -34,6 +34,10 @@ fi
 if ! command -v valgrind >/dev/null; then
     missing+=(valgrind)
 fi
+if ! command -v c++ >/dev/null; then
+    # libFuzzer is C++.
+    missing+=(g++)
+fi
 if ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
     missing+=(libfaketime)
 fi

@@ -14,6 +14,9 @@ mod drain;
 pub mod error;
 mod event_body;
 mod events;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod notes;
 mod openapi;

@@ -112,7 +112,7 @@ pub(super) async fn list(
     }))
 }
 
-fn cursor(text: &str) -> Result<NoteCursor, ApiError> {
+pub(super) fn cursor(text: &str) -> Result<NoteCursor, ApiError> {
     let refuse = || ApiError::field("cursor must be the cursor of a page");
     let (updated_at, id) = text.split_once('.').ok_or_else(refuse)?;
     let updated_at = Timestamp(updated_at.parse().map_err(|_| refuse())?);

@@ -71,7 +71,7 @@ fn segment(request: &HttpRequest, name: &str) -> Result<String, ApiError> {
 }
 
 /// Decodes each `%XX`; none when the result is not UTF-8. A lone `%` stands for itself.
-fn percent_decode(text: &str) -> Option<String> {
+pub(super) fn percent_decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
