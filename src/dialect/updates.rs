@@ -92,9 +92,12 @@ enum Data<'a> {
     Handler(&'a RawValue),
 }
 
+/// What JSON takes for white space: less than ASCII does.
+const JSON_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
 impl Dialect for Updates {
     fn decode(&self, frame: &ByteString) -> Result<Command, DecodeError> {
-        let incoming: Incoming<'_> = object(frame.trim_ascii_start())?;
+        let incoming: Incoming<'_> = object(frame.trim_start_matches(JSON_SPACE))?;
         if incoming.account.as_deref().is_some_and(|account| !is_account(account)) {
             return Err(DecodeError::InvalidFormat);
         }

@@ -165,6 +165,7 @@ fn what_cannot_be_read_is_refused() {
         "7",
         "{",
         "{}",
+        "\u{c}{\"type\":\"reply\",\"payload\":{\"ref\":\"x\"}}",
         r#"["personal","reply",{"ref":"x"}]"#,
         r#"{"type":7,"payload":{}}"#,
         r#"{"type":"reply"}"#,
