@@ -16,7 +16,7 @@ RUN cargo build --release --locked --no-default-features --features cli,postgres
 # Run stage: slim, not root, one writable folder.
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates curl libpq5 \
+    && apt-get install -y --no-install-recommends ca-certificates libpq5 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/staffetta --create-home staffetta
 COPY --from=build /src/target/release/staffetta /usr/local/bin/staffetta
@@ -26,7 +26,6 @@ VOLUME /var/lib/staffetta
 ENV STAFFETTA_SERVER_LISTEN=0.0.0.0:3000
 EXPOSE 3000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-    CMD ["curl", "--fail", "--silent", "--show-error", "http://127.0.0.1:3000/healthz"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["staffetta", "health"]
 ENTRYPOINT ["staffetta"]
 CMD ["serve"]

@@ -2,7 +2,9 @@
 
 mod credentials;
 mod duration;
+mod health;
 mod logging;
+mod migrate;
 mod publish;
 mod tail;
 mod token;
@@ -14,7 +16,6 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use staffetta::auth::{JwtVerifier, Secret, install_provider};
 use staffetta::config::{Config, Settings, Sources};
-use staffetta::persistence::{migrate, migrate_down};
 use staffetta::server::{self, SettingsSource};
 
 /// A self-hosted, reliable, real-time sync hub.
@@ -74,11 +75,9 @@ enum Command {
     /// Follows a user's events as one of their devices: prints and acks each.
     Tail(tail::TailArgs),
     /// Brings the database's schema up to date; serve does that by itself.
-    Migrate {
-        /// Takes the schema back to nothing instead, with everything in it.
-        #[arg(long)]
-        down: bool,
-    },
+    Migrate(migrate::MigrateArgs),
+    /// Asks the hub that listens at server.listen whether it lives; fails when it does not.
+    Health(health::HealthArgs),
     /// Checks the configuration, and prints what is not the default.
     CheckConfig,
 }
@@ -103,8 +102,8 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
         Command::Token(token) => token::run(token, config),
         Command::Publish(publish) => publish::run(publish, config),
         Command::Tail(tail) => actix_web::rt::System::new().block_on(tail::run(tail, config)),
-        Command::Migrate { down: false } => report("migrated to", &migrate(&config.database)?),
-        Command::Migrate { down: true } => report("undid", &migrate_down(&config.database)?),
+        Command::Migrate(migrate) => migrate::run(&migrate, config),
+        Command::Health(health) => health::run(&health, config),
         Command::CheckConfig => check_config(&settings),
     }
 }
@@ -159,16 +158,6 @@ fn environment() -> Result<Vec<(String, String)>, String> {
         }
     }
     Ok(variables)
-}
-
-fn report(what: &str, names: &[String]) -> Result<(), Box<dyn Error>> {
-    if names.is_empty() {
-        print("nothing to do");
-    }
-    for name in names {
-        print(&format!("{what} {name}"));
-    }
-    Ok(())
 }
 
 fn check_config(settings: &Settings) -> Result<(), Box<dyn Error>> {

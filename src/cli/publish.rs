@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use staffetta::UserId;
 use staffetta::auth::Scope;
 use staffetta::config::Config;
 
@@ -58,6 +59,8 @@ pub(super) struct PublishArgs {
 
 /// Publishes, and prints what the hub answers.
 pub(super) fn run(args: PublishArgs, config: &Config) -> Result<(), Box<dyn Error>> {
+    // An empty name would make another path, where there is nothing.
+    UserId::new(&args.user).map_err(|error| format!("the user {error}"))?;
     let bearer = match args.api_key.as_ref().filter(|key| !key.is_empty()) {
         Some(key) => key.clone(),
         None => {

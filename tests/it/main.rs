@@ -23,6 +23,7 @@ mod world;
 
 mod auth;
 mod autobahn;
+mod commands;
 mod dashboard;
 mod delivery;
 mod embedded;
