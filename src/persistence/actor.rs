@@ -15,10 +15,11 @@ mod reads;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, WrapFuture};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-use super::connection::{Opener, StoreConnection, StoreSetupError, migrate};
+use super::connection::{Opener, StoreConnection, StoreSetupError};
 use super::events::LastSeqs;
+use super::file_lock::FileLock;
 use super::group::{self, Write};
 use super::messages::{
     Append, BroadcastProgress, ClaimSession, DeleteSessions, FenceNotes, Flush, LoadUser,
@@ -73,6 +74,9 @@ pub struct Persistence {
     pruned: usize,
     observers: Vec<actix::Recipient<LogPruned>>,
     metrics: Metrics,
+    /// Last: with these the database is free for another hub, and whoever waits for the end is told.
+    _lock: Option<FileLock>,
+    _ended: watch::Sender<()>,
 }
 
 impl std::fmt::Debug for Persistence {
@@ -97,6 +101,7 @@ pub struct Sharing {
 pub struct PersistenceHandle {
     port: PersistencePort,
     arbiters: Vec<Arbiter>,
+    ended: Vec<watch::Receiver<()>>,
 }
 
 impl PersistenceHandle {
@@ -105,7 +110,8 @@ impl PersistenceHandle {
         &self.port
     }
 
-    /// Waits until everything asked so far is durable, then ends the writing thread.
+    /// Waits until everything asked so far is durable, then ends the writing thread: another hub may
+    /// have the database.
     pub async fn stop(&self) {
         let (reply, done) = oneshot::channel();
         if self.port.flush.send(Flush(reply)).await.is_ok() && done.await.is_err() {
@@ -113,6 +119,10 @@ impl PersistenceHandle {
         }
         for arbiter in &self.arbiters {
             arbiter.stop();
+        }
+        for ended in &self.ended {
+            // Never anything but the end.
+            let _ = ended.clone().changed().await;
         }
     }
 
@@ -125,9 +135,13 @@ impl PersistenceHandle {
         let arbiter = Arbiter::new();
         let addr = Shelf::start_in_arbiter(&arbiter.handle(), |_| shelf);
         let port = shelf::port(&addr, &self.port);
-        let theirs = stores.into_iter().flat_map(|store| store.arbiters);
-        let arbiters = [arbiter].into_iter().chain(self.arbiters).chain(theirs).collect();
-        Self { port, arbiters }
+        let (mut arbiters, mut ended) = (self.arbiters, self.ended);
+        arbiters.push(arbiter);
+        for store in stores {
+            arbiters.extend(store.arbiters);
+            ended.extend(store.ended);
+        }
+        Self { port, arbiters, ended }
     }
 }
 
@@ -136,7 +150,8 @@ impl Persistence {
     /// its own.
     ///
     /// # Errors
-    /// When the database cannot be opened or its schema not be brought up to date.
+    /// When the database cannot be opened, another hub has it, or its schema cannot be brought up to
+    /// date.
     pub fn start(
         database: &DatabaseConfig,
         retention: &RetentionConfig,
@@ -144,14 +159,15 @@ impl Persistence {
         sharing: Option<Sharing>,
         metrics: Metrics,
     ) -> Result<PersistenceHandle, StoreSetupError> {
-        for migration in migrate(database)? {
+        let mut opener = Opener::new(database)?;
+        let lock = opener.lock()?;
+        for migration in opener.migrate()? {
             log::info!("migrated the database to {migration}");
         }
-        let mut opener = Opener::new(database)?;
         if let Some(sharing) = &sharing {
             opener = opener.giving_up(sharing.gives_up_ms);
         }
-        let connection = opener.open().map_err(|error| StoreSetupError::Open(error.to_string()))?;
+        let connection = opener.open_for_setup()?;
         let pool = r2d2::Pool::builder()
             .max_size(database.readers.max(1))
             .min_idle(Some(0))
@@ -160,6 +176,7 @@ impl Persistence {
             .build_unchecked(opener.clone());
         let shared = sharing.as_ref().map(|sharing| sharing.waiting.clone());
         let waiting = shared.unwrap_or_else(|| Waiting::new(database.queue_max));
+        let (ending, ended) = watch::channel(());
         let actor = Self {
             opener,
             connection: Some(connection),
@@ -178,10 +195,16 @@ impl Persistence {
             pruned: 0,
             observers: Vec::new(),
             metrics,
+            _lock: lock,
+            _ended: ending,
         };
         let arbiter = Arbiter::new();
         let addr = Self::start_in_arbiter(&arbiter.handle(), |_| actor);
-        Ok(PersistenceHandle { port: port(&addr, waiting), arbiters: vec![arbiter] })
+        Ok(PersistenceHandle {
+            port: port(&addr, waiting),
+            arbiters: vec![arbiter],
+            ended: vec![ended],
+        })
     }
 
     fn take(&mut self, job: Job, ctx: &mut Context<Self>) {

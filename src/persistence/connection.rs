@@ -1,5 +1,6 @@
 //! One connection to either database, how it is opened, and how a transaction is run on it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
@@ -8,6 +9,7 @@ use diesel::r2d2::R2D2Connection;
 use diesel::{PgConnection, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::file_lock::FileLock;
 use super::messages::StoreError;
 use super::slots;
 use crate::config::{DatabaseConfig, Synchronous};
@@ -42,6 +44,9 @@ pub enum StoreSetupError {
     /// The database cannot be opened.
     #[error("the database (database.url) cannot be opened: {0}")]
     Open(String),
+    /// Another hub has it.
+    #[error("the database {} (database.url) is in use by another hub: one at a time", .0.display())]
+    InUse(PathBuf),
     /// The schema cannot be brought up to date.
     #[error("the database's schema cannot be brought up to date: {0}")]
     Migrate(String),
@@ -88,6 +93,27 @@ impl Opener {
         }
         self.gives_up_ms = Some(gives_up_ms);
         self
+    }
+
+    /// Takes the file of a SQLite database for this process; several may share Postgres.
+    pub(super) fn lock(&self) -> Result<Option<FileLock>, StoreSetupError> {
+        match &self.target {
+            Target::Postgres(_) => Ok(None),
+            Target::Sqlite(path) => FileLock::take(path),
+        }
+    }
+
+    /// Brings the schema up to date and names the migrations it ran.
+    pub(super) fn migrate(&self) -> Result<Vec<String>, StoreSetupError> {
+        let mut connection = self.open_for_setup()?;
+        let ran = on_backend!(&mut connection, inner => inner
+            .run_pending_migrations(MIGRATIONS)
+            .map(|versions| versions.iter().map(ToString::to_string).collect()));
+        ran.map_err(|error| StoreSetupError::Migrate(error.to_string()))
+    }
+
+    pub(super) fn open_for_setup(&self) -> Result<StoreConnection, StoreSetupError> {
+        self.open().map_err(|error| StoreSetupError::Open(error.to_string()))
     }
 
     pub(super) fn open(&self) -> ConnectionResult<StoreConnection> {
@@ -162,29 +188,26 @@ impl diesel::r2d2::ManageConnection for Opener {
 /// Brings the schema up to date and names the migrations it ran.
 ///
 /// # Errors
-/// When the database cannot be opened, or a migration fails.
+/// When the database cannot be opened, a hub is running on this SQLite database, or a migration
+/// fails.
 pub fn migrate(config: &DatabaseConfig) -> Result<Vec<String>, StoreSetupError> {
-    let mut connection = open_for_setup(config)?;
-    let ran = on_backend!(&mut connection, inner => inner
-        .run_pending_migrations(MIGRATIONS)
-        .map(|versions| versions.iter().map(ToString::to_string).collect()));
-    ran.map_err(|error| StoreSetupError::Migrate(error.to_string()))
+    let opener = Opener::new(config)?;
+    let _lock = opener.lock()?;
+    opener.migrate()
 }
 
 /// Takes the schema back to nothing, with everything in it, and names the migrations it undid.
 ///
 /// # Errors
-/// When the database cannot be opened, or a migration fails.
+/// As [`migrate`].
 pub fn migrate_down(config: &DatabaseConfig) -> Result<Vec<String>, StoreSetupError> {
-    let mut connection = open_for_setup(config)?;
+    let opener = Opener::new(config)?;
+    let _lock = opener.lock()?;
+    let mut connection = opener.open_for_setup()?;
     let undid = on_backend!(&mut connection, inner => inner
         .revert_all_migrations(MIGRATIONS)
         .map(|versions| versions.iter().map(ToString::to_string).collect()));
     undid.map_err(|error| StoreSetupError::Migrate(error.to_string()))
-}
-
-fn open_for_setup(config: &DatabaseConfig) -> Result<StoreConnection, StoreSetupError> {
-    Opener::new(config)?.open().map_err(|error| StoreSetupError::Open(error.to_string()))
 }
 
 /// Runs `work` in one transaction: all of it is durable when this returns, or none of it is.

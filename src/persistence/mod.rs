@@ -8,6 +8,7 @@ mod connection;
 mod dead_letters;
 mod events;
 mod fence;
+mod file_lock;
 mod group;
 pub mod messages;
 mod note_turns;

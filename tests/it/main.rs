@@ -38,6 +38,7 @@ mod notes;
 mod notes_told;
 mod offline;
 mod old_database;
+mod one_hub;
 mod operations;
 mod publish;
 mod push;
