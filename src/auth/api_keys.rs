@@ -56,6 +56,12 @@ impl ApiKeys {
         Ok(Self { configured, given: self.given.clone() })
     }
 
+    /// Whether one of them may administer.
+    pub fn may_administer(&self) -> bool {
+        let mut keys = self.configured.iter().chain(&self.given);
+        keys.any(|(_, key)| key.scopes.contains(&Scope::Admin))
+    }
+
     /// The key that was presented. Every known key is compared, whatever comes of the first.
     pub fn find(&self, presented: &str) -> Option<&ApiKey> {
         let presented = hash(presented);

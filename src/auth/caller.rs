@@ -58,6 +58,11 @@ impl Callers {
         self.api_keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there is an API key that may administer.
+    pub fn have_administrator(&self) -> bool {
+        self.keys().may_administer()
+    }
+
     /// Who presents `bearer`: an API key, else a token.
     ///
     /// # Errors

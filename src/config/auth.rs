@@ -28,9 +28,9 @@ pub struct AuthConfig {
     pub connection_max_age_s: u64,
     /// What a token's end does to its connection.
     pub on_expiry: OnExpiry,
-    /// Failed auths of one address before its handshakes are slowed down (429).
+    /// Failed auths of one address, at sockets and API together, before it is slowed down (429).
     pub failures_free: u32,
-    /// The longest pause between two handshakes of such an address, in seconds.
+    /// The longest pause between two handshakes or calls of such an address, in seconds.
     pub failure_pause_max_s: u64,
     /// Keys of publishers and administrators.
     pub api_keys: Vec<ApiKeyConfig>,

@@ -28,7 +28,7 @@ pub use self::limits::{LimitsConfig, WsConfig};
 pub use self::load::{ConfigError, Origin, Settings, Sources};
 pub use self::log::{LogConfig, LogFormat};
 pub use self::notes::NotesConfig;
-pub use self::pages::{ConsoleConfig, DemoConfig, PageEnabled};
+pub use self::pages::{AdminConfig, ConsoleConfig, DemoConfig, PageEnabled};
 pub use self::push::PushConfig;
 pub use self::server::{DatabaseConfig, PublishConfig, ServerConfig, Synchronous, TlsConfig};
 pub use self::socketio::{Reject, SocketioConfig, SocketioPath};
@@ -70,4 +70,13 @@ pub struct Config {
     pub cluster: ClusterConfig,
     /// The console.
     pub console: ConsoleConfig,
+    /// The calls of administrators.
+    pub admin: AdminConfig,
+}
+
+impl Config {
+    /// Whether the console is served.
+    pub fn has_console(&self) -> bool {
+        self.console.enabled.is_on(self.server.listen.ip().is_loopback())
+    }
 }

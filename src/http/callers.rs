@@ -1,16 +1,17 @@
 //! Who may call what: credentials are read from `Authorization: Bearer`, checked, and held
-//! against the scope a route asks for.
+//! against the scope a route asks for. Those that fail count with those of the sockets.
 
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::ThinData;
 use actix_web::{FromRequest, HttpRequest};
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, ready};
 
 use super::HttpState;
 use super::error::{ApiError, Code};
-use crate::auth::{Caller, Identity, Scope};
+use crate::auth::{Address, AuthError, Caller, Identity, Scope};
 use crate::clock;
+use crate::ws::origin::client_address;
 
 /// A caller that may publish.
 #[derive(Debug)]
@@ -47,9 +48,23 @@ impl FromRequest for Administrator {
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let state = request.app_data::<ThinData<HttpState>>().cloned();
+        if state.is_some_and(|state| !answers_administrators(&state)) {
+            let off = ApiError::new(Code::NotFound, "the calls of administrators are switched off");
+            return Box::pin(ready(Err(off)));
+        }
         let caller = caller(request);
         Box::pin(async { allowed(caller.await?, Scope::Admin).map(|_| Self) })
     }
+}
+
+fn answers_administrators(state: &HttpState) -> bool {
+    let config = state.config();
+    config.admin.enabled.is_on(
+        config.server.listen.ip().is_loopback()
+            || config.has_console()
+            || state.callers().have_administrator(),
+    )
 }
 
 /// A caller that is known: what it may do, the handler decides.
@@ -86,6 +101,9 @@ impl FromRequest for User {
 fn caller(request: &HttpRequest) -> LocalBoxFuture<'static, Result<Caller, ApiError>> {
     let state = request.app_data::<ThinData<HttpState>>().cloned();
     let bearer = bearer(request);
+    let trusted =
+        |state: &HttpState| client_address(request, &state.config().server.trusted_proxies);
+    let address = state.as_deref().and_then(trusted).map(Address::from);
     Box::pin(async move {
         let state = state.ok_or_else(|| ApiError::new(Code::Unavailable, "not set up"))?;
         let bearer = bearer.ok_or_else(|| {
@@ -94,8 +112,23 @@ fn caller(request: &HttpRequest) -> LocalBoxFuture<'static, Result<Caller, ApiEr
                 "Authorization: Bearer with a key or token is needed",
             )
         })?;
-        Ok(state.callers().identify(&bearer, clock::wall()).await?)
+        let Some(address) = address else { return Ok(identify(&state, &bearer).await?) };
+        let failures = state.failures();
+        if let Some(pause) = failures.pause(address, clock::now()) {
+            return Err(ApiError::fails_too_often(pause));
+        }
+        let identified = identify(&state, &bearer).await;
+        match &identified {
+            Ok(_) => failures.succeeded(address),
+            Err(AuthError::Invalid | AuthError::Expired) => failures.failed(address, clock::now()),
+            Err(AuthError::KeysUnavailable) => {}
+        }
+        Ok(identified?)
     })
+}
+
+async fn identify(state: &HttpState, bearer: &str) -> Result<Caller, AuthError> {
+    state.callers().identify(bearer, clock::wall()).await
 }
 
 /// The name a caller publishes in.

@@ -45,7 +45,7 @@ pub(super) async fn ticket(
 ) -> Result<HttpResponse, ApiError> {
     parameters::query::<NoQuery>(&request)?;
     let config = state.config();
-    if !config.console.enabled.is_on(config.server.listen.ip().is_loopback()) {
+    if !config.has_console() {
         return Err(ApiError::new(Code::NotFound, "the console is switched off"));
     }
     let ticket = state.tickets().issue(clock::wall());

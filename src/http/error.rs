@@ -49,7 +49,8 @@ pub enum Code {
     CursorExpired,
     /// The body is compressed, or not `application/json`.
     UnsupportedMediaType,
-    /// This caller publishes too much; try again after `Retry-After`.
+    /// This caller publishes too much, or credentials from its address keep failing; try again after
+    /// `Retry-After`.
     RateLimited,
     /// The body took too long to come.
     TooSlow,
@@ -112,7 +113,7 @@ impl Code {
             Code::Conflict => "Used for another event",
             Code::CursorExpired => "The log no longer reaches back to this cursor",
             Code::UnsupportedMediaType => "Unsupported media type",
-            Code::RateLimited => "Too many events",
+            Code::RateLimited => "Too often",
             Code::TooSlow => "The body took too long",
             Code::Overloaded => "Overloaded",
             Code::Unavailable => "Temporarily unavailable",
@@ -190,8 +191,17 @@ impl ApiError {
 
     /// A caller that publishes too much, and when to come back.
     pub fn too_often(pause: Duration) -> Self {
+        Self::wait(pause, "publish again")
+    }
+
+    /// An address whose credentials keep failing, and when to come back.
+    pub fn fails_too_often(pause: Duration) -> Self {
+        Self::wait(pause, "too many failed authentications from this address: try again")
+    }
+
+    fn wait(pause: Duration, advice: &str) -> Self {
         let seconds = (pause.as_millis().div_ceil(1_000)).max(1);
-        let detail = format!("publish again in {seconds} s");
+        let detail = format!("{advice} in {seconds} s");
         Self {
             header: Some((RETRY_AFTER, seconds.to_string())),
             ..Self::new(Code::RateLimited, detail)

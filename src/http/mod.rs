@@ -43,7 +43,7 @@ use actix_web::web::{self, ServiceConfig, ThinData};
 use actix_web::{HttpResponse, Route, guard};
 
 use self::error::{ApiError, Code};
-use crate::auth::{Authorize, Callers, Tickets, VapidKey};
+use crate::auth::{Authorize, Callers, Failures, Tickets, VapidKey};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::delivery::Publisher;
@@ -67,6 +67,8 @@ pub struct Parts {
     pub persistence: PersistencePort,
     /// Tells callers by what they present.
     pub callers: Callers,
+    /// Addresses whose credentials keep failing, here or at a socket.
+    pub failures: Arc<Failures>,
     /// How often callers may publish.
     pub gate: Arc<Gate>,
     /// The host's say in who may publish.
@@ -115,6 +117,10 @@ impl HttpState {
 
     fn callers(&self) -> &Callers {
         &self.0.callers
+    }
+
+    fn failures(&self) -> &Failures {
+        &self.0.failures
     }
 
     fn gate(&self) -> &Gate {

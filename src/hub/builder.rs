@@ -158,15 +158,16 @@ impl HubBuilder {
         let publisher = start_publisher(&config, &ports, &everywhere);
         let notes = start_notes(self.notes, &config, store);
         let notebook = places.start_notebook(notes, &config, &publisher, cluster.as_ref());
-        let extensions = Extensions::new(self.extensions);
-        let authorize = everybody(self.authorize, &extensions);
-        let (gate, drains) = (Arc::new(Gate::new(&config)), Drains::default());
+        let (authorize, extensions) = everybody(self.authorize, self.extensions);
+        let (gate, failures) = (Arc::new(Gate::new(&config)), failures(&config.auth));
+        let drains = Drains::default();
         let http = HttpState::new(http::Parts {
             publisher: publisher.clone(),
             deliveries: ports.clone(),
             notebook: notebook.clone(),
             persistence: everywhere.clone(),
             callers: callers.clone(),
+            failures: Arc::clone(&failures),
             authorize: Arc::clone(&authorize),
             gate: gate.clone(),
             config: Arc::clone(&config),
@@ -179,7 +180,7 @@ impl HubBuilder {
         });
         let socketio = SocketIoState::new(config.clone(), self.socketio, everywhere);
         Ok(Hub(Arc::new(Inner {
-            failures: failures(&config.auth),
+            failures,
             reloaded: Mutex::new((*config).clone()),
             config,
             callers,
@@ -293,9 +294,13 @@ fn start_notes(
 }
 
 /// The host's say, and that of its extensions.
-fn everybody(own: Option<Arc<dyn Authorize>>, extensions: &Extensions) -> Arc<dyn Authorize> {
+fn everybody(
+    own: Option<Arc<dyn Authorize>>,
+    extensions: Vec<Arc<dyn Extension>>,
+) -> (Arc<dyn Authorize>, Extensions) {
     let host = own.unwrap_or_else(|| Arc::new(EveryoneMay));
-    Arc::new(Everybody { host, extensions: extensions.clone() })
+    let extensions = Extensions::new(extensions);
+    (Arc::new(Everybody { host, extensions: extensions.clone() }), extensions)
 }
 
 fn start_deliveries(

@@ -36,11 +36,7 @@ pub(crate) struct Console(Hub);
 impl Console {
     /// The console, if the configuration wants it.
     pub(crate) fn of(hub: &Hub, config: &Config) -> Option<Self> {
-        config
-            .console
-            .enabled
-            .is_on(config.server.listen.ip().is_loopback())
-            .then(|| Self(hub.clone()))
+        config.has_console().then(|| Self(hub.clone()))
     }
 
     /// Starts to tell the figures to whoever listens.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use staffetta::config::PageEnabled;
 
 use crate::device::Device;
 use crate::raw::{HANDSHAKE, Raw};
@@ -159,6 +160,37 @@ fn a_user_who_authenticates_too_often_is_told_when_to_come_back() {
 }
 
 #[test]
+fn credentials_that_fail_at_the_api_count_with_those_at_the_sockets() {
+    on_sqlite(|| async {
+        let hub = TestHub::start(Database::Sqlite, |config| {
+            config.server.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+            config.auth.failures_free = 1;
+        })
+        .await;
+        let (path, body) = ("/api/v1/users/alice/events", Some(r#"{"type":"a"}"#));
+        let from = [("x-forwarded-for", "192.0.2.1")];
+        let good =
+            hub.token_for("app", &[staffetta::auth::Scope::Publish], Duration::from_secs(60));
+        for credential in ["no-token", "no-key"] {
+            let refused = hub.call_as(Some(credential), "POST", path, body, &from).await;
+            assert_eq!(refused.status, 401, "{}", refused.text);
+        }
+        let refused = hub.call_as(Some(&good), "POST", path, body, &from).await;
+        assert_eq!((refused.status, &refused.body["code"]), (429, &json!("rate_limited")));
+        let head =
+            format!("GET /api/v1/sync HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {good}\r\n");
+        let request = format!("{head}X-Forwarded-For: 192.0.2.1\r\n\r\n");
+        let head = Raw::request(&hub, &request).await.1.to_lowercase();
+        assert!(head.starts_with("http/1.1 429"), "{head}");
+        assert!(head.contains("retry-after: 1\r\n"), "{head}");
+        let from_there = answer(&hub, UPGRADES[0], "X-Forwarded-For: 192.0.2.1").await;
+        assert_eq!(status(&from_there), "429", "the sockets know too");
+        let elsewhere = hub.call_as(Some(&good), "POST", path, body, &[]).await;
+        assert_eq!(elsewhere.status, 201, "others are not concerned");
+    });
+}
+
+#[test]
 fn a_caller_who_publishes_too_much_is_told_when_to_come_back() {
     on_sqlite(|| async {
         let hub = TestHub::start(Database::Sqlite, |c| c.limits.publishes_per_second_max = 2).await;
@@ -171,6 +203,29 @@ fn a_caller_who_publishes_too_much_is_told_when_to_come_back() {
             hub.token_for("other", &[staffetta::auth::Scope::Publish], Duration::from_secs(60));
         let body = Some(r#"{"type":"a"}"#);
         assert_eq!(hub.call_as(Some(&other), "POST", path, body, &[]).await.status, 201);
+    });
+}
+
+#[test]
+fn away_from_loopback_administrators_are_answered_only_where_the_settings_say_so() {
+    on_sqlite(|| async {
+        let at = |enabled: PageEnabled, console: PageEnabled| {
+            TestHub::start(Database::Sqlite, move |config| {
+                config.server.listen = "192.0.2.1:3000".parse().unwrap();
+                (config.admin.enabled, config.console.enabled) = (enabled, console);
+            })
+        };
+        for (enabled, console, status) in [
+            (PageEnabled::Auto, PageEnabled::Auto, 404),
+            (PageEnabled::On, PageEnabled::Auto, 200),
+            (PageEnabled::Auto, PageEnabled::On, 200),
+            (PageEnabled::Off, PageEnabled::On, 404),
+        ] {
+            let hub = at(enabled, console).await;
+            let answer = hub.call("GET", "/api/v1/users/alice/sessions", None).await;
+            assert_eq!(answer.status, status, "{enabled:?}, {console:?}: {}", answer.text);
+            hub.publish("alice", "added", json!({})).await;
+        }
     });
 }
 

@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use super::one_note::OneNote;
 use super::probe::Probe;
-use crate::auth::{ApiKeys, AuthError, Authorize, Caller, Callers, Identity, Scope, TokenVerifier};
+use crate::auth::{
+    ApiKeys, AuthError, Authorize, Caller, Callers, Failures, Identity, Scope, TokenVerifier,
+};
 use crate::config::{AuthConfig, Config};
 use crate::delivery::Publisher;
 use crate::gate::Gate;
@@ -136,6 +138,7 @@ impl World {
             deliveries,
             persistence,
             callers: Callers::new(api_keys, Arc::new(Tokens)),
+            failures: Arc::new(Failures::new(config.auth.failures_free, Duration::from_secs(60))),
             gate: Arc::new(Gate::new(&config)),
             authorize: Arc::new(NoSecrets),
             config: Arc::new(config),
