@@ -9,6 +9,7 @@ use log::kv::{Key, Value, VisitSource};
 use log::{Log, Metadata, Record};
 use serde::Serialize;
 use staffetta::config::{LogConfig, LogFormat};
+use staffetta::http::request_id;
 
 /// The name in the environment that comes before `log.level`.
 const VARIABLE: &str = "STAFFETTA_LOG";
@@ -82,6 +83,7 @@ impl<'kvs> VisitSource<'kvs> for Fields {
 
 fn write_json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let mut fields = Fields::default();
+    fields.0.extend(request_id().map(|id| ("request_id".to_owned(), id)));
     // What cannot be read is left out.
     let _ = record.key_values().visit(&mut fields);
     let line = Line {

@@ -43,6 +43,7 @@ use actix_web::web::{self, ServiceConfig, ThinData};
 use actix_web::{HttpResponse, Route, guard};
 
 use self::error::{ApiError, Code};
+pub use self::requests::request_id;
 use crate::auth::{Authorize, Callers, Failures, Tickets, VapidKey};
 use crate::cluster::Cluster;
 use crate::config::Config;

@@ -1,4 +1,5 @@
-//! One line of the log per call, and the name by which a caller may speak of it.
+//! One line of the log per call, and the name by which a caller may speak of it: every line that the
+//! call causes while it is answered may have it too.
 
 use actix_web::Error;
 use actix_web::body::MessageBody;
@@ -11,6 +12,11 @@ use uuid::Uuid;
 
 use crate::clock;
 
+tokio::task_local! {
+    /// Names the call that is being answered.
+    static ANSWERED: HeaderValue;
+}
+
 /// Names a call: the caller's word for it, or the hub's.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -19,6 +25,12 @@ const POLICY: &str = "frame-ancestors 'none'";
 
 /// The longest name taken from a caller, in bytes.
 const ID_BYTES_MAX: usize = 64;
+
+/// The name of the call that is being answered on this task, for a logger.
+pub fn request_id() -> Option<String> {
+    let shown = ANSWERED.try_with(|id| id.to_str().map(str::to_owned));
+    shown.ok()?.ok()
+}
 
 /// Names the call in its answer, and logs what came of it: never whom it was about, nor its query.
 pub(super) async fn note(
@@ -33,7 +45,7 @@ pub(super) async fn note(
     };
     let method = request.method().clone();
     let pattern = request.match_pattern().unwrap_or_default();
-    let mut response = next.call(request).await?;
+    let mut response = ANSWERED.scope(id.clone(), next.call(request)).await?;
     let ms = (clock::now() - started).as_millis() as u64;
     let status = response.status().as_u16();
     let shown = id.to_str().unwrap_or_default();

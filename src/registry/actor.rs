@@ -203,7 +203,7 @@ impl SessionRegistry {
                 self.worker.due_in(settings.ping_interval_ms, Check::Beat(id));
             }
             Beat::Dead => {
-                log::debug!("{id} is dead: pings unanswered");
+                log::debug!(connection_id:% = id; "dead: pings unanswered");
                 connection.cut();
             }
         }

@@ -203,14 +203,13 @@ impl Worker {
         match connection.user() {
             // A drain says once how many it told.
             Some(user) if code != CloseCode::Restart => {
-                log::info!(
-                    "closing {} of {user:?}: {} {}",
-                    connection.id,
-                    code.code(),
-                    code.reason()
-                );
+                let (id, number, reason) = (connection.id, code.code(), code.reason());
+                log::info!(connection_id:% = id, code = number; "closing {user:?}: {reason}");
             }
-            _ => log::debug!("closing {}: {} {}", connection.id, code.code(), code.reason()),
+            _ => {
+                let (id, number, reason) = (connection.id, code.code(), code.reason());
+                log::debug!(connection_id:% = id, code = number; "closing: {reason}");
+            }
         }
         self.due_in(self.config().ws.close_grace_ms, Check::Reap(connection.id));
     }

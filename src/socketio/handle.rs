@@ -14,7 +14,7 @@ use super::socket::IoArgs;
 use crate::dialect::frame;
 use crate::dialect::socketio::engine::{EnginePacket, Malformed};
 use crate::dialect::socketio::polling::Payload;
-use crate::protocol::CloseCode;
+use crate::protocol::{CloseCode, ConnectionId};
 use crate::ws::outbox::{Outbox, Pushed};
 
 /// What may wait for a session's task; its transports wait when it is full.
@@ -53,6 +53,8 @@ pub(super) enum Transport {
 pub(super) struct Handle {
     /// Its name, known to its client only.
     pub(super) sid: String,
+    /// Its name in logs.
+    pub(super) connection: ConnectionId,
     /// At which path.
     pub(super) mount: usize,
     /// What waits for its client, as WebSocket frames.
@@ -104,6 +106,7 @@ impl Drop for Turn {
 impl Handle {
     /// A session with a fresh name, and what its task is told.
     pub(super) fn new(
+        connection: ConnectionId,
         mount: usize,
         transport: Transport,
         outbox: Arc<Outbox>,
@@ -112,6 +115,7 @@ impl Handle {
         let (inbox, received) = mpsc::channel(INBOX_MAX);
         let handle = Self {
             sid: random_sid()?,
+            connection,
             mount,
             outbox,
             inbox,

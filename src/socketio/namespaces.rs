@@ -134,7 +134,7 @@ impl Session {
         let port = self.worker.parts().deliveries.of(&user);
         let done = SyncComplete { user: user.clone(), connection: self.connection.id };
         if port.sync_complete.try_send(done).is_err() {
-            log::debug!("a full sync of {user:?} is said to be done, but not taken");
+            log::debug!(connection_id:% = self.connection.id; "a full sync of {user:?} is said to be done, but not taken");
         }
     }
 
@@ -156,7 +156,7 @@ impl Session {
         }
         let token = brought.token.clone().filter(|token| !token.is_empty());
         let token = token.or_else(|| self.token.clone()).ok_or(Refused::Unauthorized)?;
-        let identity = match verify(&self.worker, &token).await {
+        let identity = match verify(&self.worker, &token, self.connection.id).await {
             Ok(identity) => identity,
             Err(NotAdmitted::Refused(_)) => {
                 self.has_failed = true;
@@ -281,7 +281,7 @@ impl Session {
         let connection = self.connection.id;
         match self.worker.attach(identity.user.clone(), connection, dialect, kind).await {
             Attached::Attached { session } => {
-                log::debug!("{connection} is {:?}, session {session:?}", identity.user);
+                log::debug!(connection_id:% = connection; "authenticated as {:?}, session {session:?}", identity.user);
                 *self.connection.user.borrow_mut() = Some(identity.user.clone());
                 self.tell_connected(&identity.user, session.as_ref()).await;
                 Ok(session)

@@ -45,7 +45,7 @@ struct GivenUp<'a>(Option<&'a Handle>);
 impl Drop for GivenUp<'_> {
     fn drop(&mut self) {
         if let Some(handle) = self.0 {
-            log::debug!("a poll was given up: its session ends");
+            log::debug!(connection_id:% = handle.connection; "a poll was given up: its session ends");
             handle.end(None);
         }
     }
@@ -61,7 +61,7 @@ pub(super) async fn poll(
         return Err(moved().await);
     }
     let Some(_turn) = handle.begin_poll() else {
-        log::debug!("two polls at once: their session ends");
+        log::debug!(connection_id:% = handle.connection; "two polls at once: their session ends");
         handle.end(None);
         return Err(Refusal::BadRequest);
     };
@@ -155,7 +155,7 @@ pub(super) async fn post(
         return Err(moved().await);
     }
     let Some(_turn) = handle.begin_post() else {
-        log::debug!("two POSTs at once: their session ends");
+        log::debug!(connection_id:% = handle.connection; "two POSTs at once: their session ends");
         handle.end(None);
         return Err(Refusal::BadRequest);
     };

@@ -42,7 +42,8 @@ impl Pulse {
             Beat::Wait => {}
             Beat::Ping => self.0.handle.say("2"),
             Beat::Dead => {
-                log::debug!("a session is dead: a ping went unanswered");
+                let connection = self.0.handle.connection;
+                log::debug!(connection_id:% = connection; "dead: a ping went unanswered");
                 self.0.handle.end(None);
             }
         }

@@ -79,7 +79,8 @@ impl Session {
         let beats = Beats::new(interval, timeout, clock::now());
         let connection = at.worker.open(DialectKind::SocketIo(Marking::Bare), socket);
         let outbox = Arc::clone(&connection.outbox);
-        let Some((handle, received)) = Handle::new(at.index, transport, outbox, beats.dies_at())
+        let Some((handle, received)) =
+            Handle::new(connection.id, at.index, transport, outbox, beats.dies_at())
         else {
             at.worker.closed(&connection);
             return None;
@@ -136,7 +137,7 @@ impl Session {
         self.pulse.look();
         let is_late = !self.has_joined && join_by <= clock::now();
         if matches!(self.layer, Layer::SocketIo(_)) && is_late {
-            log::debug!("{} joined no namespace in time", self.connection.id);
+            log::debug!(connection_id:% = self.connection.id; "joined no namespace in time");
             self.handle.end(None);
         }
     }
@@ -172,7 +173,7 @@ impl Session {
             }
         };
         if taken.is_err() {
-            log::debug!("{} broke the protocol", self.connection.id);
+            log::debug!(connection_id:% = self.connection.id; "broke the protocol");
             self.handle.end(Some(CloseCode::ProtocolError));
         }
     }

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::config::OnExpiry;
 use crate::dialect::DialectKind;
 use crate::host::{SAY_WAIT_MAX, bounded};
-use crate::protocol::{Accounts, AuthRefusal};
+use crate::protocol::{Accounts, AuthRefusal, ConnectionId};
 use crate::registry::Worker;
 
 /// Why a token does not let in.
@@ -20,27 +20,32 @@ pub(crate) enum NotAdmitted {
     Unavailable,
 }
 
-/// Says who a token speaks for, and whether the host lets them in.
-pub(crate) async fn verify(worker: &Worker, token: &str) -> Result<Identity, NotAdmitted> {
+/// Says who a token speaks for that came by `connection`, and whether the host lets them in.
+pub(crate) async fn verify(
+    worker: &Worker,
+    token: &str,
+    connection: ConnectionId,
+) -> Result<Identity, NotAdmitted> {
     let parts = worker.parts();
     let identity = match parts.verifier.verify(token, clock::wall()).await {
         Ok(identity) => identity,
         Err(AuthError::Expired) => return Err(NotAdmitted::Refused(AuthRefusal::Expired)),
         Err(AuthError::Invalid) => return Err(NotAdmitted::Refused(AuthRefusal::Failed)),
         Err(AuthError::KeysUnavailable) => {
-            log::warn!("a token could not be checked: its keys are not available");
+            log::warn!(connection_id:% = connection; "a token could not be checked: its keys are not available");
             return Err(NotAdmitted::Unavailable);
         }
     };
     if let Err(pause) = parts.gate.auth(&identity.user, clock::now()) {
-        log::info!("{:?} authenticates too often", identity.user);
+        log::info!(connection_id:% = connection; "{:?} authenticates too often", identity.user);
         return Err(NotAdmitted::TooOften(pause));
     }
     let asking = async { parts.authorize.connect(&identity).await };
     match bounded("the host's say in who may connect", SAY_WAIT_MAX, asking).await {
         Some(true) => Ok(identity),
         Some(false) => {
-            log::info!("the host refused a connection of {:?}", identity.user);
+            let user = &identity.user;
+            log::info!(connection_id:% = connection; "the host refused a connection of {user:?}");
             Err(NotAdmitted::Refused(AuthRefusal::Failed))
         }
         None => Err(NotAdmitted::Unavailable),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -82,16 +83,37 @@ fn an_administrator_drains_the_hub_and_it_goes_on_publishing() {
 }
 
 #[test]
-fn a_log_in_json_has_an_object_a_line_with_the_ids_of_requests() {
+fn a_log_in_json_has_an_object_a_line_with_the_ids_of_requests_and_connections() {
     run(|| async {
-        let program = Program::start("[log]\nformat = \"json\"\nlevel = \"debug\"\n").await;
+        let program = Program::start(
+            "[server]\ndrain_ms = 50\n[log]\nformat = \"json\"\nlevel = \"debug\"\n",
+        )
+        .await;
         assert_eq!(program.call(API_KEY, "POST", EVENTS, EVENT).await.0, 201);
         program.says("request_id").await;
+        let token = program.token("bob", &[]);
+        let mut device = Device::connect_port(program.port, "/ws", &[]).await.unwrap();
+        device.next().await;
+        device.auth(&token, json!("tab"), json!({})).await;
+        assert_eq!(program.call(API_KEY, "POST", "/api/v1/drain", "").await.0, 200);
+        assert_eq!(device.next().await["type"], "reconnect");
+        device.closed(1012).await;
+        program.says("closing").await;
         let lines: Vec<serde_json::Value> =
             program.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let of = lines.iter().find(|line| line["request_id"].is_string()).unwrap();
         assert_eq!(of["message"], "POST /api/v1/users/{user}/events: 201");
         assert_eq!((&of["level"], of["time"].is_string()), (&"DEBUG".into(), true));
+        let line = |start: &str| {
+            let is_it = |line: &&Value| line["message"].as_str().unwrap().starts_with(start);
+            lines.iter().find(is_it).unwrap_or_else(|| panic!("{start} is not in the log"))
+        };
+        let (opened, closed) = (line("authenticated as"), line("closing"));
+        assert!(opened["connection_id"].is_string(), "{opened}");
+        assert_eq!(opened["connection_id"], closed["connection_id"]);
+        assert_eq!(closed["code"], "1012");
+        let drained = line("draining, as an administrator asked");
+        assert!(drained["request_id"].is_string(), "a line of its call: {drained}");
     });
 }
 

@@ -58,7 +58,7 @@ impl PendingTable {
         if let Some(event) = overdue.exhausted {
             self.counts.gave_up += 1;
             self.notice_gave_up(user, name, event);
-            log::warn!("gave up on {name:?} of {user:?}: events unacked");
+            log::warn!(connection_id:% = connection; "gave up on {name:?} of {user:?}: events unacked");
             self.forget(user, name, CloseCode::GaveUp, DropReason::GaveUp);
             return;
         }

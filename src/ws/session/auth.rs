@@ -57,7 +57,7 @@ impl WsSession {
         let (connection, dialect) = (self.connection.id, self.connection.dialect.get());
         let owner = self.connection.user();
         async move {
-            let identity = match verify(&worker, &request.token).await {
+            let identity = match verify(&worker, &request.token, connection).await {
                 Ok(identity) => identity,
                 Err(NotAdmitted::Refused(refusal)) => return Outcome::Refused(refusal),
                 Err(NotAdmitted::TooOften(pause)) => return Outcome::TooOften(pause),
@@ -101,7 +101,8 @@ impl WsSession {
                 self.close(CloseCode::Restart);
             }
             Outcome::Answered(identity, keys, Attached::Attached { session }) => {
-                log::debug!("{} is {:?}, session {session:?}", self.connection.id, identity.user);
+                let id = self.connection.id;
+                log::debug!(connection_id:% = id; "authenticated as {:?}, session {session:?}", identity.user);
                 self.standing = session.map_or(Standing::Plain, Standing::Reliable);
                 self.accounts = accounts(&identity, self.connection.dialect.get());
                 self.keys.renew(keys);

@@ -10,7 +10,7 @@ use super::{Standing, WsSession};
 use crate::commands::{ClientCommand, CommandHandler};
 use crate::extension::Extensions;
 use crate::protocol::{
-    Call, ClientError, CommandError, CommandReply, DEFAULT_ACCOUNT, Push, ReplyTo,
+    Call, ClientError, CommandError, CommandReply, ConnectionId, DEFAULT_ACCOUNT, Push, ReplyTo,
 };
 
 impl WsSession {
@@ -41,7 +41,7 @@ impl WsSession {
         let wait_max = Duration::from_millis(self.worker.config().limits.command_timeout_ms);
         let (worker, connection) = (self.worker.clone(), self.connection.id);
         actix::spawn(async move {
-            let result = obey(extensions, handler, command, wait_max).await;
+            let result = obey(extensions, handler, command, wait_max, connection).await;
             drop(started);
             worker.say(connection, &Push::Reply(result), &reply_to);
         });
@@ -58,6 +58,7 @@ async fn obey(
     handler: Option<Arc<dyn CommandHandler>>,
     command: ClientCommand,
     wait_max: Duration,
+    connection: ConnectionId,
 ) -> Result<CommandReply, CommandError> {
     let name = command.name.clone();
     let handling = AssertUnwindSafe(async {
@@ -73,11 +74,12 @@ async fn obey(
     match tokio::time::timeout(wait_max, handling).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => {
-            log::error!("the handler panicked at the command {name:?}");
+            log::error!(connection_id:% = connection; "the handler panicked at the command {name:?}");
             Err(CommandError::new("internal", "The command failed"))
         }
         Err(_) => {
-            log::warn!("the command {name:?} took longer than {} ms", wait_max.as_millis());
+            let ms = wait_max.as_millis();
+            log::warn!(connection_id:% = connection; "the command {name:?} took longer than {ms} ms");
             Err(CommandError::new("timeout", "The command took too long"))
         }
     }

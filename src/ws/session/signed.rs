@@ -59,7 +59,7 @@ impl WsSession {
         let is_signed = keys.into_iter().flatten().any(|keys| match keys.check(frame, now) {
             Ok(()) => true,
             Err(error) => {
-                log::debug!("an envelope of {user:?} is refused: {error}");
+                log::debug!(connection_id:% = self.connection.id; "an envelope of {user:?} is refused: {error}");
                 false
             }
         });
