@@ -31,6 +31,11 @@ impl Backoff {
     }
 }
 
+/// What a `Retry-After` header asks for, if it is a number of seconds; dates are not read.
+pub(crate) fn retry_after(value: &str) -> Option<Duration> {
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

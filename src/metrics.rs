@@ -62,6 +62,7 @@ pub struct Metrics {
     outbox_overflows: Counter,
     hub_events_lost: Counter,
     webhook_posts: Family<Labels, Counter>,
+    pushes: Family<Labels, Counter>,
     groups: Histogram,
     group_seconds: Histogram,
     publish_seconds: Histogram,
@@ -132,6 +133,7 @@ impl Metrics {
             outbox_overflows: Counter::default(),
             hub_events_lost: Counter::default(),
             webhook_posts: Family::default(),
+            pushes: Family::default(),
             groups: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             group_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             publish_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
@@ -155,6 +157,9 @@ impl Metrics {
         }
         for outcome in ["taken", "failed", "dead", "lost"] {
             self.webhook_posts.get_or_create(&[("outcome", outcome.to_owned())]).inc_by(0);
+        }
+        for outcome in ["sent", "failed", "gone"] {
+            self.pushes.get_or_create(&[("outcome", outcome.to_owned())]).inc_by(0);
         }
     }
 
@@ -188,6 +193,8 @@ impl Metrics {
             "Attempts to post to a webhook, by what came of them",
             self.webhook_posts.clone(),
         );
+        let help = "Web pushes to sleeping devices, by what came of them";
+        all.register("pushes", help, self.pushes.clone());
         all.register("closes", "Connections closed by the hub, by close code", self.closes.clone());
         all.register("group_commit_events", "Events per transaction", self.groups.clone());
         all.register("group_commit_seconds", "Time a transaction took", self.group_seconds.clone());
@@ -342,6 +349,11 @@ impl Metrics {
             ClusterMetrics::register(&mut registry)
         };
         self.cluster.get_or_init(register).clone()
+    }
+
+    /// Notes what came of a web push: `sent`, `failed`, or that its device is `gone`.
+    pub fn pushed(&self, outcome: &'static str) {
+        self.pushes.get_or_create(&[("outcome", outcome.to_owned())]).inc();
     }
 
     /// Everything as Prometheus text (OpenMetrics 1.0).

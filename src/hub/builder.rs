@@ -176,7 +176,7 @@ impl HubBuilder {
             webhooks: webhooks.clone(),
             cluster: cluster.clone(),
             tickets: Arc::clone(&tickets),
-            push: start_push(&config, &ports, store)?,
+            push: start_push(&config, &ports, store, &metrics)?,
         });
         let socketio = SocketIoState::new(config.clone(), self.socketio, everywhere);
         Ok(Hub(Arc::new(Inner {
@@ -239,11 +239,12 @@ fn start_push(
     config: &Config,
     ports: &DeliveryPorts,
     persistence: &PersistencePort,
+    metrics: &Metrics,
 ) -> Result<Option<Arc<VapidKey>>, HubError> {
     let Some(contact) = &config.push.contact else { return Ok(None) };
     let key = Arc::new(VapidKey::load_or_create(&config.push.key_file, contact)?);
     let pushes = persistence.pushes.clone();
-    let waker = Waker::new(&config.push, Arc::clone(&key), pushes, ports.clone());
+    let waker = Waker::new(&config.push, Arc::clone(&key), pushes, ports.clone(), metrics.clone());
     actix::spawn(waker.run());
     Ok(Some(key))
 }

@@ -64,9 +64,10 @@ pub(super) fn prune(connection: &mut StoreConnection) -> QueryResult<usize> {
 }
 
 /// Devices for which something published at or before `before` waits, and which were not woken
-/// since they were last seen.
+/// since they were last seen, in the order of their sessions, those up to `after` left out.
 pub(super) fn sleepers(
     before: Timestamp,
+    after: Option<&SessionId>,
     devices_max: usize,
     connection: &mut StoreConnection,
 ) -> QueryResult<Vec<Sleeper>> {
@@ -82,6 +83,7 @@ pub(super) fn sleepers(
         .inner_join(sessions::table.on(
             sessions::session_id.eq(pushes::session_id).and(sessions::user_id.eq(pushes::user_id)),
         ))
+        .filter(pushes::session_id.gt(after.map_or("", SessionId::as_str)))
         .filter(was_back)
         .filter(exists(waits))
         .order(pushes::session_id)

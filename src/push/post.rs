@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::{VapidKey, install_provider};
+use crate::backoff::retry_after;
 use crate::protocol::Timestamp;
 
 /// What a push service did with a push.
@@ -13,8 +14,10 @@ pub(super) enum Outcome {
     Taken,
     /// It knows the device no more.
     Gone,
-    /// It may do so another time.
-    Failed,
+    /// It, or the way to it, is overloaded or away; it may say for how long.
+    Away(Option<Duration>),
+    /// It does not take this one.
+    Refused,
 }
 
 /// Push services, as one signer speaks to them.
@@ -43,7 +46,7 @@ impl PushService {
     /// device the last is enough (`Topic`).
     pub(super) fn wake(&self, endpoint: &str, origin: &str, now: Timestamp) -> Outcome {
         let Some(authorization) = self.key.authorization(origin, now) else {
-            return Outcome::Failed;
+            return Outcome::Refused;
         };
         let answer = self
             .agent
@@ -53,10 +56,15 @@ impl PushService {
             .header("Topic", "wake")
             .header("Urgency", "high")
             .send_empty();
-        match answer.map(|answer| answer.status().as_u16()) {
-            Ok(200..=299) => Outcome::Taken,
-            Ok(404 | 410) => Outcome::Gone,
-            Ok(_) | Err(_) => Outcome::Failed,
+        let Ok(answer) = answer else { return Outcome::Away(None) };
+        match answer.status().as_u16() {
+            200..=299 => Outcome::Taken,
+            404 | 410 => Outcome::Gone,
+            429 | 500..=599 => {
+                let asked = answer.headers().get("Retry-After");
+                Outcome::Away(asked.and_then(|value| retry_after(value.to_str().ok()?)))
+            }
+            _ => Outcome::Refused,
         }
     }
 }

@@ -78,16 +78,12 @@ impl Attempts {
     }
 }
 
-/// What a `Retry-After` header asks for, if it is a number of seconds; dates are not read.
-pub(super) fn retry_after(value: &str) -> Option<Duration> {
-    value.trim().parse().ok().map(Duration::from_secs)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::backoff::retry_after;
 
     const POLICY: AttemptPolicy = AttemptPolicy {
         attempts_max: 5,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::attempts::retry_after;
 use super::sign::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign};
 use crate::auth::{Secret, install_provider};
+use crate::backoff::retry_after;
 use crate::protocol::Timestamp;
 
 /// The longest answer read, in bytes.

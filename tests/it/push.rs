@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use staffetta::clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -14,6 +16,7 @@ use crate::world::{Stop, TestHub, eventually, on_both};
 #[derive(Clone, Default)]
 struct PushService {
     heads: Arc<Mutex<Vec<String>>>,
+    came_at: Arc<Mutex<Vec<Instant>>>,
     answers: Arc<Mutex<VecDeque<u16>>>,
 }
 
@@ -33,9 +36,11 @@ impl PushService {
                 }
                 let status = served.answers.lock().unwrap().pop_front().unwrap_or(201);
                 let answer = format!(
-                    "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                    "HTTP/1.1 {status} X\r\nRetry-After: 2\r\nContent-Length: 0\r\n\
+                     Connection: close\r\n\r\n"
                 );
                 socket.write_all(answer.as_bytes()).await.unwrap();
+                served.came_at.lock().unwrap().push(clock::now());
                 served.heads.lock().unwrap().push(String::from_utf8(request).unwrap());
             }
         });
@@ -109,8 +114,8 @@ fn a_device_that_sleeps_is_woken_once_until_it_is_back() {
 fn a_push_service_that_knows_a_device_no_more_is_asked_no_more() {
     on_both(|database| async move {
         let (service, origin) = PushService::start().await;
-        // Once it cannot, then it says that the device is gone.
-        service.answers.lock().unwrap().extend([503, 410]);
+        // Once it cannot, for the two seconds it says, then it says that the device is gone.
+        service.answers.lock().unwrap().extend([429, 410]);
         let hub = hub_with(database, &origin).await;
         let (device, _) = Device::replaying(&hub, "alice", "phone").await;
         let body = Some(json!({"endpoint": format!("{origin}/wake/1")}));
@@ -125,6 +130,13 @@ fn a_push_service_that_knows_a_device_no_more_is_asked_no_more() {
             service.wakes() == 2 && ask(&hub, "alice", "DELETE", None).await == 404
         })
         .await;
+        let came_at = service.came_at.lock().unwrap().clone();
+        assert!(came_at[1] - came_at[0] >= Duration::from_secs(2), "it was left alone");
+        let metrics = hub.hub.metrics().text();
+        for (outcome, count) in [("sent", 0), ("failed", 1), ("gone", 1)] {
+            let line = format!("staffetta_pushes_total{{outcome=\"{outcome}\"}} {count}\n");
+            assert!(metrics.contains(&line), "{line}");
+        }
     });
 }
 

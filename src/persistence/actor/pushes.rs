@@ -25,8 +25,9 @@ impl Handler<ListPushes> for Persistence {
 
     fn handle(&mut self, list: ListPushes, _: &mut Self::Context) {
         self.readers.read(move |connection| {
-            let ListPushes { before, devices_max, reply } = list;
-            let found = connection.and_then(|c| Ok(pushes::sleepers(before, devices_max, c)?));
+            let ListPushes { before, after, devices_max, reply } = list;
+            let found = connection
+                .and_then(|c| Ok(pushes::sleepers(before, after.as_ref(), devices_max, c)?));
             // Whoever asked may have stopped waiting.
             let _ = reply.send(found);
         });

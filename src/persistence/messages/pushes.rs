@@ -43,6 +43,8 @@ pub enum PushChange {
 pub struct ListPushes {
     /// Something published at or before this time waits.
     pub before: Timestamp,
+    /// Sessions up to this one are left out.
+    pub after: Option<SessionId>,
     /// At most this many.
     pub devices_max: usize,
     /// Gets them.
