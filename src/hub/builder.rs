@@ -146,11 +146,10 @@ impl HubBuilder {
         let metrics = Metrics::new();
         let membership = cluster::join(&config).await?;
         let persistence = start_persistence(&config, membership.as_ref(), &metrics)?;
-        let letters = persistence.port().dead_letters.clone();
-        let (notices, webhooks) =
-            webhooks::start(&config.webhooks, self.on_event, letters, &metrics)?;
-        let view = membership.as_ref().map(Membership::view);
         let store = persistence.port();
+        let (notices, webhooks) =
+            webhooks::start(&config.webhooks, self.on_event, store.dead_letters.clone(), &metrics)?;
+        let view = membership.as_ref().map(Membership::view);
         let (arbiters, here) = start_deliveries(&config, store, &metrics, &notices, view);
         let places = Places::new(&metrics);
         let (cluster, ports) = join(&places, membership, &config, here, store).await?;
