@@ -34,6 +34,7 @@ const ROUNDS: usize = 3;
 /// Events per second while the time is taken, for how long, and which of them count.
 const RATE: usize = 1_000;
 const TIMED: usize = 6 * RATE;
+const TIMED_USERS: usize = 60;
 const WARM: usize = RATE;
 const PUBLISHERS: usize = 16;
 
@@ -226,43 +227,35 @@ impl Nodes {
         self.nodes.iter().map(Server::cpu).sum()
     }
 
-    /// A device of each user, with the place of its home.
-    async fn devices(&self, places: Places) -> Vec<(usize, Ws)> {
+    /// A device of each of these users, who are at home there.
+    async fn devices(&self, home: usize, users: &[String], places: Places) -> Vec<Ws> {
         let mut devices = Vec::new();
-        for (home, users) in self.users.iter().enumerate() {
-            for user in users {
-                let token = self.token(user, &[]);
-                let port = self.port(home + places.connected);
-                devices.push((home, Ws::attach(port, &token, &format!("{user}-tab")).await));
-            }
+        for user in users {
+            let token = self.token(user, &[]);
+            let port = self.port(home + places.connected);
+            devices.push(Ws::attach(port, &token, &format!("{user}-tab")).await);
         }
         devices
     }
 }
 
-/// p50 and p99 from publishing to the frame, in microseconds.
+/// p50 and p99 from publishing to the frame, in microseconds, for users of one home: as many
+/// transactions as with one node.
 async fn timed(nodes: &Nodes, places: Places) -> (f64, f64) {
     let took = Arc::new(Mutex::new(vec![(None, None); TIMED]));
-    let per_user = TIMED / USERS;
+    let users = &nodes.users[0][..TIMED_USERS];
     let mut reading = Vec::new();
-    for (_, device) in nodes.devices(places).await {
-        reading.push(tokio::spawn(note_arrivals(device, per_user, Arc::clone(&took))));
+    for device in nodes.devices(0, users, places).await {
+        let count = TIMED / TIMED_USERS;
+        reading.push(tokio::spawn(note_arrivals(device, count, Arc::clone(&took))));
     }
-    let start = Instant::now();
-    let users: Vec<(u16, String)> = (0..TIMED)
-        .map(|number| {
-            let home = number % nodes.users.len();
-            let users = &nodes.users[home];
-            let user = users[number / nodes.users.len() % users.len()].clone();
-            (nodes.port(home + places.published), user)
-        })
-        .collect();
-    let users = Arc::new(users);
+    let (start, users, port) =
+        (Instant::now(), Arc::new(users.to_vec()), nodes.port(places.published));
     let token = nodes.token("app", &[Scope::Publish]);
     let mut publishing = Vec::new();
     for first in 0..PUBLISHERS {
         let (users, token, took) = (Arc::clone(&users), token.clone(), Arc::clone(&took));
-        publishing.push(tokio::spawn(publish_in_time(first, users, token, start, took)));
+        publishing.push(tokio::spawn(publish_in_time(first, port, users, token, start, took)));
     }
     for task in publishing.into_iter().chain(reading) {
         tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
@@ -295,18 +288,15 @@ async fn note_arrivals(mut device: Ws, count: usize, took: Times) {
 /// Publishes every sixteenth event when it is due.
 async fn publish_in_time(
     first: usize,
-    users: Arc<Vec<(u16, String)>>,
+    port: u16,
+    users: Arc<Vec<String>>,
     token: String,
     start: Instant,
     took: Times,
 ) {
-    let mut connections = std::collections::HashMap::new();
+    let mut http = Http::connect(port).await;
     for number in (first..TIMED).step_by(PUBLISHERS) {
-        let (port, user) = &users[number];
-        if !connections.contains_key(port) {
-            connections.insert(*port, Http::connect(*port).await);
-        }
-        let http = connections.get_mut(port).unwrap();
+        let user = &users[number % users.len()];
         let due = start + Duration::from_secs(number as u64) / RATE as u32;
         tokio::time::sleep_until(due.into()).await;
         took.lock().unwrap()[number].0 = Some(Instant::now());
@@ -319,11 +309,14 @@ async fn publish_in_time(
 
 /// Durable, delivered and acked events for each second of CPU of all nodes.
 async fn per_cpu_second(nodes: &Nodes, places: Places) -> f64 {
-    let devices = nodes.devices(places).await;
+    let mut devices = Vec::new();
+    for (home, users) in nodes.users.iter().enumerate() {
+        devices.extend(nodes.devices(home, users, places).await);
+    }
     let before = nodes.cpu();
+    let per_user = BATCH * BATCHES / USERS;
     let mut tasks = Vec::new();
-    for (home, device) in devices {
-        let per_user = BATCH * BATCHES / nodes.users[home].len() / nodes.users.len();
+    for device in devices {
         tasks.push(tokio::spawn(async move { drop(device.ack_all(per_user).await) }));
     }
     for (home, users) in nodes.users.iter().enumerate() {
