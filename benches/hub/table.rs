@@ -101,6 +101,23 @@ impl Table {
         self.notes.is_empty()
     }
 
+    /// Prints how a candidate's median stands to another's, if both were measured.
+    pub(crate) fn compare(&self, one: &str, other: &str, column: usize, goal: &str) {
+        let (Some(figure), Some(beside)) = (self.median(one, column), self.median(other, column))
+        else {
+            return;
+        };
+        let (head, ratio) = (self.columns[column].0, figure / beside);
+        println!("\n{one} against {other}, {head}: {ratio:.2} times (goal: {goal})");
+    }
+
+    fn median(&self, name: &str, column: usize) -> Option<f64> {
+        let row = self.rows.iter().find(|row| row.name == name)?;
+        let mut figures: Vec<f64> = row.rounds.iter().map(|round| round[column]).collect();
+        figures.sort_by(f64::total_cmp);
+        Some(figures[figures.len() / 2]).filter(|figure| figure.is_finite())
+    }
+
     fn cell(&self, row: &Row, column: usize) -> String {
         let mut figures: Vec<f64> = row.rounds.iter().map(|round| round[column]).collect();
         figures.retain(|figure| figure.is_finite());

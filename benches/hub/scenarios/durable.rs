@@ -51,7 +51,11 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
         }
     }
     table.turns(plan.rounds, &CANDIDATES, |candidate| measure(candidate, plan)).await;
-    table.print()
+    let is_whole = table.print();
+    table.compare(Reliable.name(), Mosquitto.name(), 0, "at least 1");
+    table.compare(Reliable.name(), JetStream.name(), 0, "at least 20");
+    table.compare(Reliable.name(), Literal.name(), 0, "at least 15");
+    is_whole
 }
 
 async fn groups(group: i64, plan: &'static Plan) -> Vec<f64> {

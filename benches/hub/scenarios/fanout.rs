@@ -9,7 +9,7 @@ use crate::load::shapes::{at_rate, flat_out};
 use crate::load::subscriber::Opening;
 use crate::load::tally::{Tally, Times};
 use crate::plan::Plan;
-use crate::server::Server;
+use crate::server::{Server, load_cpu};
 use crate::table::{Column, Table};
 
 const COLUMNS: &[Column] = &[
@@ -18,6 +18,7 @@ const COLUMNS: &[Column] = &[
     ("p99 µs", 0),
     ("full speed: deliveries/s", 0),
     ("CPU s per million", 2),
+    ("load's core busy %", 0),
 ];
 
 const TOPIC: &str = "alice";
@@ -29,7 +30,11 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     let mut candidates = ALL.to_vec();
     candidates.retain(|one| ![JetStream, JetStreamSync].contains(one));
     table.turns(plan.rounds, &candidates, |candidate| measure(candidate, plan)).await;
-    table.print()
+    let is_whole = table.print();
+    let plain = Candidate::Plain.name();
+    table.compare(plain, Candidate::Raw.name(), 0, "at most 1.1");
+    table.compare(plain, Candidate::UWebSockets.name(), 3, "at least 1");
+    is_whole
 }
 
 async fn measure(candidate: Candidate, plan: &'static Plan) -> Vec<f64> {
@@ -51,21 +56,24 @@ async fn measure(candidate: Candidate, plan: &'static Plan) -> Vec<f64> {
         task.abort();
     }
     if candidate == Candidate::Literal {
-        return vec![each, p50, p99, f64::NAN, f64::NAN];
+        return vec![each, p50, p99, f64::NAN, f64::NAN, f64::NAN];
     }
-    let (rate, each_full) = full_speed(candidate, plan).await;
-    vec![each, p50, p99, rate, each_full]
+    let full = full_speed(candidate, plan).await;
+    vec![each, p50, p99, full[0], full[1], full[2]]
 }
 
-/// Deliveries a second, and CPU seconds per million of them.
-async fn full_speed(candidate: Candidate, plan: &'static Plan) -> (f64, f64) {
+/// Deliveries a second, CPU seconds per million of them, and how busy the load was: a load that is at
+/// its end is what was measured.
+async fn full_speed(candidate: Candidate, plan: &'static Plan) -> [f64; 3] {
     let server = Rc::new(Server::start(candidate).await);
     let devices: Vec<_> = (0..plan.followers).map(|n| who(&server, TOPIC, n)).collect();
     let subscribers = open_all(&server, &devices, Opening::New).await;
     let tally = Tally::new(Times::PassedOver);
     let _following = follow_all(subscribers, ENDLESS, &tally);
-    let (start, before) = (tally.now(), server.cpu());
+    let (start, before, load) = (tally.now(), server.cpu(), load_cpu());
     let deliveries = flat_out(&server, TOPIC, plan.followers, plan.flat_out, &tally).await as f64;
     let took = (tally.now() - start).as_secs_f64();
-    (deliveries / took, (server.cpu() - before).as_secs_f64() * 1e6 / deliveries)
+    let each = (server.cpu() - before).as_secs_f64() * 1e6 / deliveries;
+    let busy = (load_cpu() - load).as_secs_f64() / took * 100.0;
+    [deliveries / took, each, busy]
 }

@@ -27,7 +27,11 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     let title = format!("{} idle connections, each of a user of its own", plan.idle);
     let mut table = Table::new(&title, COLUMNS);
     table.turns(plan.rounds, &candidates(), |candidate| measure(candidate, plan)).await;
-    table.print()
+    let is_whole = table.print();
+    for column in [2, 4] {
+        table.compare(Candidate::Plain.name(), Candidate::Raw.name(), column, "at most 1.3");
+    }
+    is_whole
 }
 
 /// As many as one process may have open, once.

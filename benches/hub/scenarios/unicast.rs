@@ -22,7 +22,9 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     let mut candidates = ALL.to_vec();
     candidates.retain(|one| ![JetStreamSync, Literal, SocketIoRecovery].contains(one));
     table.turns(plan.rounds, &candidates, |candidate| measure(candidate, plan)).await;
-    table.print()
+    let is_whole = table.print();
+    table.compare(Candidate::Plain.name(), Candidate::Raw.name(), 0, "at most 1.3");
+    is_whole
 }
 
 async fn measure(candidate: Candidate, plan: &'static Plan) -> Vec<f64> {
