@@ -115,7 +115,8 @@ impl Table {
         let row = self.rows.iter().find(|row| row.name == name)?;
         let mut figures: Vec<f64> = row.rounds.iter().map(|round| round[column]).collect();
         figures.sort_by(f64::total_cmp);
-        Some(figures[figures.len() / 2]).filter(|figure| figure.is_finite())
+        // Nothing can be compared with what was too little for the kernel's ticks.
+        Some(figures[figures.len() / 2]).filter(|figure| figure.is_finite() && *figure > 0.0)
     }
 
     fn cell(&self, row: &Row, column: usize) -> String {
