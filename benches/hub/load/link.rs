@@ -1,9 +1,16 @@
 //! A socket with what was read of it and not used yet.
 
+use std::cell::Cell;
+use std::net::SocketAddr;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::piece::{Framing, Piece};
+
+thread_local! {
+    static OPENED: Cell<u8> = const { Cell::new(0) };
+}
 
 pub(crate) struct Link {
     pub(crate) stream: TcpStream,
@@ -14,7 +21,11 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) async fn connect(port: u16, framing: Framing) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        // One address has 28,000 ports, and finding a free one takes long when most are taken.
+        let turn = OPENED.replace(OPENED.get().wrapping_add(1));
+        socket.bind(SocketAddr::from(([127, 0, 1, turn], 0))).unwrap();
+        let stream = socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, framing, buffer: Vec::new(), start: 0 }
     }
