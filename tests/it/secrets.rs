@@ -60,6 +60,11 @@ async fn devices(program: &Program, token: &str) {
     }
 }
 
+/// An answer tells nobody the credential it was asked with.
+fn hides((_, text): &(u16, String), credential: &str) {
+    assert!(!text.contains(credential), "{text}");
+}
+
 async fn calls(program: &Program, token: &str) {
     let path = "/api/v1/users/alice/events";
     for key in [API_KEY, KEY, BAD_TOKEN, token] {
@@ -68,10 +73,11 @@ async fn calls(program: &Program, token: &str) {
             json!({"type": "added", "whatever": PAYLOAD}).to_string(),
             format!("{{\"{PAYLOAD}\""),
         ] {
-            program.call(key, "POST", path, &body).await;
+            let refused = program.call(key, "POST", path, &body).await;
+            hides(&refused, key);
         }
-        program.call(key, "GET", "/api/v1/sync?cursor=0", "").await;
-        program.call(key, "GET", "/api/v1/nothing", "").await;
+        hides(&program.call(key, "GET", "/api/v1/sync?cursor=0", "").await, key);
+        hides(&program.call(key, "GET", "/api/v1/nothing", "").await, key);
     }
     raw(program, format!("GET /updates?token={token} HTTP/1.1\r\nHost: hub\r\n\r\n")).await;
     raw(program, format!("POST {path} HTTP/9.9\r\nAuthorization: Bearer {KEY}\r\n\r\n")).await;
