@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::node::Answer;
 use crate::tab::Tab;
-use crate::world::{LEASE, NODES, World, eventually, run};
+use crate::world::{LEASE, NODES, World, eventually, run, run_calmly};
 
 fn event() -> Value {
     json!({"type": "added", "event_id": uuid::Uuid::now_v7()})
@@ -58,7 +58,7 @@ impl World {
 
 #[test]
 fn without_nats_who_is_at_home_goes_on_and_others_are_refused_at_once() {
-    run(|world| async move {
+    run_calmly(|world| async move {
         let mut users = Vec::new();
         let mut tabs = Vec::new();
         for node in 0..NODES {

@@ -69,6 +69,15 @@ const WATCH_WRITES: &str = "
 
 /// Runs a test on three nodes, if there is what they need.
 pub(crate) fn run<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
+    run_with_lease(LEASE, test);
+}
+
+/// The same where no slot is to move, also on a machine that is busy for seconds.
+pub(crate) fn run_calmly<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
+    run_with_lease(LEASE * 10, test);
+}
+
+fn run_with_lease<F: Future<Output = ()>>(lease: Duration, test: impl FnOnce(World) -> F) {
     if std::env::var_os("STAFFETTA_TEST_POSTGRES").is_none() {
         eprintln!("left out: STAFFETTA_TEST_POSTGRES is not set");
         return;
@@ -80,7 +89,7 @@ pub(crate) fn run<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async { test(World::start(server, programs).await).await });
+    runtime.block_on(async { test(World::start(server, programs, lease).await).await });
 }
 
 pub(crate) fn user(number: usize) -> String {
@@ -88,7 +97,7 @@ pub(crate) fn user(number: usize) -> String {
 }
 
 impl World {
-    async fn start(server: PathBuf, programs: PathBuf) -> Self {
+    async fn start(server: PathBuf, programs: PathBuf, lease: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Before the nodes would make one each.
         Secret::load_or_create(&folder.path().join("staffetta.secret")).unwrap();
@@ -97,7 +106,7 @@ impl World {
         let mut nodes = Vec::new();
         let mut ports = Vec::new();
         for name in ["a", "b", "c"] {
-            let node = Node::start(name, folder.path(), &nats, &postgres).await;
+            let node = Node::start(name, folder.path(), lease, &nats, &postgres).await;
             ports.push(node.process.lock().await.port);
             nodes.push(node);
         }
@@ -240,14 +249,20 @@ impl World {
 }
 
 impl Node {
-    async fn start(name: &str, folder: &Path, nats: &Nats, postgres: &Postgres) -> Self {
+    async fn start(
+        name: &str,
+        folder: &Path,
+        lease: Duration,
+        nats: &Nats,
+        postgres: &Postgres,
+    ) -> Self {
         let (to_nats, to_postgres) =
             (Proxy::start(nats.port).await, Proxy::start(postgres.port).await);
         let settings = [
             format!("database.url={}", postgres.url(to_postgres.port, name)),
             format!("cluster.nats_url=nats://127.0.0.1:{}", to_nats.port),
             "cluster.mode=nats".to_owned(),
-            format!("cluster.lease_ms={}", LEASE.as_millis()),
+            format!("cluster.lease_ms={}", lease.as_millis()),
             "cluster.renew_ms=500".to_owned(),
             "cluster.answer_wait_ms=2000".to_owned(),
             "server.workers=2".to_owned(),
