@@ -20,6 +20,10 @@ const PART_USERS: usize = 256;
 /// How long to wait before a part that failed is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often a node of several looks for broadcasts of nodes that are gone. Whoever takes over slots
+/// looks at once, but not every node that ends had some.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
 /// Runs until the store is closed. `started` is notified by every new broadcast.
 pub async fn run(publisher: Publisher, persistence: PersistencePort, started: Arc<Notify>) {
     loop {
@@ -29,6 +33,10 @@ pub async fn run(publisher: Publisher, persistence: PersistencePort, started: Ar
                     log::warn!("a broadcast pauses: {error}");
                     tokio::time::sleep(TRY_AGAIN).await;
                 }
+            }
+            Ok(None) if publisher.is_one_of_several() => {
+                // Notified or not, it looks.
+                let _ = tokio::time::timeout(LOOK_EVERY, started.notified()).await;
             }
             Ok(None) => started.notified().await,
             Err(StoreError::Closed) => return,

@@ -64,6 +64,11 @@ impl Publisher {
         Arc::clone(&self.broadcast_started)
     }
 
+    /// Whether there are other nodes.
+    pub(super) fn is_one_of_several(&self) -> bool {
+        self.ports.is_cluster()
+    }
+
     /// Publishes one event to one user; answers once it is durable, or acked as `wait` says.
     ///
     /// # Errors

@@ -205,6 +205,39 @@ fn what_a_former_home_said_late_is_not_shown_after_what_the_new_one_said() {
     });
 }
 
+#[test]
+fn a_broadcast_of_a_node_that_ended_without_slots_reaches_everybody() {
+    run(|world| async move {
+        let (user, here) = (world.user_at(2).await, world.user_at(0).await);
+        let mut tabs = Vec::new();
+        for user in [&user, &here] {
+            tabs.push(Tab::open(&world, 0, user).await);
+        }
+        world.nodes[2].to_nats.refuse();
+        // Then c has no slots, and reaches nobody.
+        world.publish_in_time(1, &user, TAKEN_OVER).await;
+        assert_eq!(tabs[0].next_new_event().await["seq"], 1);
+        let broadcast = event();
+        eventually("the broadcast is taken", || async {
+            let path = "/api/v1/broadcast";
+            let answer = world.call(2, "POST", path, broadcast.to_string()).await;
+            assert!(answer.status == 202 || is_refused(&answer), "{answer:?}");
+            answer.status == 202
+        })
+        .await;
+        let mut ended = world.nodes[2].process.lock().await;
+        ended.kill();
+        for tab in &mut tabs {
+            assert_eq!(tab.next_new_event().await["event_id"], broadcast["event_id"]);
+        }
+        world.nodes[2].to_nats.pass();
+        ended.start_again().await;
+        drop(ended);
+        world.settle().await;
+        world.check().await;
+    });
+}
+
 /// Cuts node c off from an engine until the others have its slots; its users go on meanwhile.
 async fn is_taken_over(world: World, cut: impl Fn(&World), mend: impl Fn(&World)) {
     let user = world.user_at(2).await;

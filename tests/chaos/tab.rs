@@ -82,14 +82,16 @@ impl Tab {
     }
 
     async fn next(&mut self) -> Value {
-        loop {
-            let frame = timeout(PATIENCE, self.socket.next()).await.expect("a frame in time");
-            match frame {
-                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                end => panic!("the connection ends: {end:?}"),
+        let next = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    end => panic!("the connection ends: {end:?}"),
+                }
             }
-        }
+        };
+        timeout(PATIENCE, next).await.expect("a frame in time")
     }
 
     async fn send(&mut self, frame: Value) {

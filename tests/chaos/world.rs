@@ -184,7 +184,14 @@ impl World {
         self.call(node, "POST", &path, body.to_string()).await
     }
 
-    async fn call(&self, node: usize, method: &'static str, path: &str, body: String) -> Answer {
+    /// Calls the API of a node as an administrator that may publish.
+    pub(crate) async fn call(
+        &self,
+        node: usize,
+        method: &'static str,
+        path: &str,
+        body: String,
+    ) -> Answer {
         let token = self.places.token("app", &[Scope::Publish, Scope::Admin]);
         let wait_max = Duration::from_secs(25);
         let call = Call { method, path: path.to_owned(), body, key: None, wait_max };
