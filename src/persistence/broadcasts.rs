@@ -162,3 +162,38 @@ pub(super) fn prune(cutoff: Timestamp, connection: &mut StoreConnection) -> Quer
         .filter(broadcasts::published_at.lt(cutoff.0));
     diesel::delete(old).execute(connection)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::protocol::NewEvent;
+
+    #[tokio::test]
+    async fn a_broadcast_that_comes_again_keeps_the_name_it_has_where_it_was_taken() {
+        let (first, again) = (EventId(Uuid::from_u128(1)), EventId(Uuid::from_u128(2)));
+        let content = Arc::new(EventContent::fix(NewEvent::new("x"), again, Timestamp(1)));
+        let key = DuplicateKey::Key { key: "k".to_owned(), fingerprint: "f".to_owned() };
+        let asked = RefCell::new(Vec::new());
+        let start = async |store: u32, content: Arc<EventContent>, _: DuplicateKey| {
+            asked.borrow_mut().push((store, content.id));
+            match store {
+                0 => Ok(BroadcastOutcome::Duplicate { id: first, users: 2 }),
+                1 => Ok(BroadcastOutcome::Started { id: content.id, users: 3 }),
+                _ => Err(StoreError::Closed),
+            }
+        };
+        let all = start_everywhere(vec![0, 1], Arc::clone(&content), key.clone(), 4, &start).await;
+        assert_eq!(all, Ok(BroadcastOutcome::Started { id: first, users: 9 }));
+        assert_eq!(asked.take(), [(0, again), (1, first)]);
+        let known =
+            start_everywhere(vec![0, 0], Arc::clone(&content), key.clone(), 0, &start).await;
+        assert_eq!(known, Ok(BroadcastOutcome::Duplicate { id: first, users: 4 }));
+        let failed = start_everywhere(vec![9, 1], content, key, 0, &start).await;
+        assert_eq!(failed, Err(StoreError::Closed));
+        assert_eq!(asked.take().last(), Some(&(9, again)), "the rest is not asked");
+    }
+}
