@@ -36,6 +36,11 @@ impl Asking {
         owner.filter(|owner| *owner != self.here())
     }
 
+    /// Whether this node has a user's slot.
+    pub(super) fn is_here(&self, user: &UserId) -> bool {
+        self.link.view().is_here(user.slot())
+    }
+
     /// Every node that has slots, by its first; none while a slot is nobody's.
     pub(super) fn owners(&self) -> Option<Vec<NodeNumber>> {
         let mut owners = Vec::new();

@@ -58,6 +58,11 @@ impl Handler<ReadPage> for Stores {
 
     fn handle(&mut self, read: ReadPage, _ctx: &mut Self::Context) {
         let Some(home) = self.asking.home(&read.user) else {
+            if !self.asking.is_here(&read.user) {
+                // This node's log of such a user is empty, and would say that there is nothing.
+                let _ = read.reply.send(Err(unheard()));
+                return;
+            }
             let here = self.here.read_page.clone();
             // Whoever asked gets no answer from a store that is closed.
             actix::spawn(async move { here.send(read).await.unwrap_or_default() });
@@ -81,7 +86,10 @@ impl Handler<FindEvent> for Stores {
         let FindEvent { event, users_max, reply } = find;
         let (asking, here) = (self.asking.clone(), self.here.find_event.clone());
         actix::spawn(async move {
-            let mut nodes = asking.owners().unwrap_or_default();
+            let Some(mut nodes) = asking.owners() else {
+                let _ = reply.send(Err(unheard()));
+                return;
+            };
             nodes.retain(|node| *node != asking.here());
             let others = asking.ask_all(nodes, || Request::FindEvent(event, users_max));
             let (own, answer) = oneshot::channel();

@@ -96,6 +96,10 @@ fn any_node_reads_the_log_of_any_user() {
         world.nodes[1].kill();
         let page = world.nodes[0].call_as(&token, "GET", "/api/v1/sync", None).await;
         assert_eq!((page.status, page.retry_after.as_deref()), (503, Some("1")), "{page:?}");
+        // Started alone, it knows nobody who has the user's slot; its own log has nothing to say.
+        world.nodes[0].restart().await;
+        let page = world.nodes[0].call_as(&token, "GET", "/api/v1/sync", None).await;
+        assert_eq!(page.status, 503, "{page:?}");
     });
 }
 
