@@ -23,7 +23,10 @@ impl Notebook {
                 return;
             }
             match self.tell_left().await {
-                Ok(()) => drop(self.0.behind.send_replace(!self.slots_behind().is_empty())),
+                // Looked up under the lock: whoever falls behind meanwhile is not overruled.
+                Ok(()) => self.0.behind.send_modify(|is_behind| {
+                    *is_behind = !self.slots_behind().is_empty();
+                }),
                 Err(error) => {
                     log::warn!("changes of notes wait to be told: {error}");
                     tokio::time::sleep(TRY_AGAIN).await;
