@@ -25,16 +25,23 @@ pub(super) fn raise(
 ) -> QueryResult<BTreeMap<Slot, Epoch>> {
     let StoreConnection::Postgres(inner) = connection else { return Ok(wanted) };
     let slots: Vec<i32> = wanted.keys().map(|slot| i32::from(slot.0)).collect();
+    let epochs: Vec<i64> = wanted.values().map(|epoch| epoch.0).collect();
+    // None is held while one must be raised: two nodes that hold the same row and want to raise it
+    // would wait for each other.
     let rows: Vec<TurnRow> = diesel::sql_query(
-        "SELECT slot, epoch FROM note_turns WHERE slot = ANY($1) ORDER BY slot FOR SHARE",
+        "SELECT slot, epoch FROM note_turns
+         WHERE slot = ANY($1) AND NOT EXISTS (
+            SELECT 1 FROM UNNEST($1, $2) AS w (slot, epoch)
+            LEFT JOIN note_turns k ON k.slot = w.slot
+            WHERE k.slot IS NULL OR k.epoch < w.epoch)
+         ORDER BY slot FOR SHARE OF note_turns",
     )
     .bind::<Array<Integer>, _>(&slots)
+    .bind::<Array<BigInt>, _>(&epochs)
     .load(inner)?;
-    let known = turns(rows);
-    if wanted.iter().all(|(slot, epoch)| known.get(slot).is_some_and(|known| known >= epoch)) {
-        return Ok(known);
+    if rows.len() == slots.len() {
+        return Ok(turns(rows));
     }
-    let epochs: Vec<i64> = wanted.values().map(|epoch| epoch.0).collect();
     let rows: Vec<TurnRow> = diesel::sql_query(
         "INSERT INTO note_turns (slot, epoch)
          SELECT slot, epoch FROM UNNEST($1, $2) AS w (slot, epoch) ORDER BY slot
