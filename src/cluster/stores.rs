@@ -53,6 +53,13 @@ fn unheard() -> StoreError {
     StoreError::Database("another node did not answer".to_owned())
 }
 
+/// Whether none of these nodes is known to be away.
+fn are_there(asking: &Asking, nodes: &[NodeNumber]) -> bool {
+    let (here, others) = (asking.here(), asking.link().others());
+    let is_there = |node: &NodeNumber| others.contains(node) && asking.link().reaches(*node);
+    nodes.iter().all(|node| *node == here || is_there(node))
+}
+
 impl Handler<ReadPage> for Stores {
     type Result = ();
 
@@ -119,7 +126,8 @@ impl Handler<StartBroadcast> for Stores {
         let StartBroadcast { content, duplicate, others, reply } = start;
         let (asking, here) = (self.asking.clone(), self.here.start_broadcast.clone());
         actix::spawn(async move {
-            let Some(nodes) = asking.owners() else {
+            // Before any node takes it: when a publish without a name comes again, it is another one.
+            let Some(nodes) = asking.owners().filter(|nodes| are_there(&asking, nodes)) else {
                 let _ = reply.send(Err(unheard()));
                 return;
             };
