@@ -63,6 +63,18 @@ struct Inner {
     metrics: ClusterMetrics,
 }
 
+/// A question, forgotten with whoever waits for its answer.
+struct Asked<'a> {
+    link: &'a Link,
+    call: u64,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.link.calls().remove(&self.call);
+    }
+}
+
 impl Link {
     /// Starts the link on the runtime this is called on.
     pub(super) fn start(view: Arc<View>, bus: Arc<dyn Bus>, metrics: ClusterMetrics) -> Self {
@@ -151,8 +163,8 @@ impl Link {
         wait_max: Duration,
     ) -> Result<T, AskError> {
         let (call, answer) = self.call(node, request)?;
+        let _asked = Asked { link: self, call };
         let answered = tokio::time::timeout(wait_max, answer).await;
-        self.calls().remove(&call);
         let Ok(Ok(bytes)) = answered else { return Err(AskError::Lost) };
         T::get(&mut Input::new(&bytes)).ok_or(AskError::Lost)
     }
