@@ -184,7 +184,7 @@ impl SlotStore {
         let epochs: Vec<i64> = wanted.iter().map(|(_, epoch)| epoch.0).collect();
         let mut taken: Vec<SlotRow> = self.run(|connection| {
             diesel::sql_query(format!(
-                "UPDATE slots SET node = $1, epoch = slots.epoch + 1
+                "UPDATE slots SET node = $1, epoch = GREATEST(slots.epoch + 1, {NOW})
                  FROM UNNEST($2, $3) AS w (slot, epoch)
                  WHERE slots.slot = w.slot AND slots.epoch = w.epoch
                    AND (slots.node = 0 OR NOT EXISTS (

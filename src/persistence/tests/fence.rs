@@ -235,7 +235,7 @@ async fn a_slot_is_taken_only_after_what_its_owner_is_writing() {
     somebody_waits(&shared);
     assert!(!taking.is_finished());
     writing.batch_execute("COMMIT").unwrap();
-    assert_eq!(taking.join().unwrap(), Epoch(first.0 + 1));
+    assert!(taking.join().unwrap() > first);
 }
 
 #[actix::test]
@@ -249,6 +249,6 @@ async fn a_transaction_that_rests_is_ended_and_writes_nothing() {
     hold(&mut resting, "u");
     // Nobody ends the transaction: its node hangs.
     let second = take(&mut slots, B, "u", first);
-    assert_eq!(second, Epoch(first.0 + 1));
+    assert!(second > first);
     assert!(resting.batch_execute("COMMIT").is_err());
 }
