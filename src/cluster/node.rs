@@ -125,13 +125,15 @@ impl Node {
         if self.0.leases.remaining(clock::now()).is_some_and(|left| left.is_zero()) {
             return Err(Unready::NoLease);
         }
-        if !self.link().is_up() {
-            return Err(Unready::BusAway);
-        }
         let opening = self.opening();
         let slots = self.view().slots_of(self.here());
         let is_attached = slots.iter().any(|(slot, _)| !opening.contains_key(slot));
-        if is_attached { Ok(()) } else { Err(Unready::NotAttached) }
+        match (is_attached, self.link().is_up()) {
+            // Without the bus too: whoever is at home here is served, and nobody elsewhere.
+            (true, _) => Ok(()),
+            (false, true) => Err(Unready::NotAttached),
+            (false, false) => Err(Unready::BusAway),
+        }
     }
 
     /// Takes note of what this node is now.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub enum Unready {
     /// It has no lease: its database is away, or it has just started.
     NoLease,
-    /// The bus is away.
+    /// The bus is away, and so are its slots.
     BusAway,
     /// It has no slots yet, or their connections are not attached.
     NotAttached,
