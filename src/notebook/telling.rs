@@ -11,6 +11,9 @@ use crate::protocol::{Audience, ConnectionId, NewEvent, NoteId, UserId};
 /// Events of a crash that are told in one go.
 const LEFT_MAX: usize = 256;
 
+/// As many when those of other nodes stand before this one's.
+const LEFT_OF_ALL_MAX: usize = 64 * LEFT_MAX;
+
 /// How long to wait before a failed telling is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
@@ -41,16 +44,21 @@ impl Notebook {
             // Whoever had them before keeps nothing more from now on.
             self.0.store.fence(slots.clone()).await?;
         }
+        let mut limit = LEFT_MAX;
         loop {
             // Nothing is being told now: every turn looks at `behind` first.
             for turn in &self.0.turns {
                 drop(turn.lock().await);
             }
-            let mut left = self.0.store.unsettled(LEFT_MAX).await?;
-            let is_all = left.len() < LEFT_MAX;
+            let mut left = self.0.store.unsettled(limit).await?;
+            let is_all = left.len() < limit;
             left.retain(|event| self.is_home_of(&event.note));
             if left.is_empty() {
                 // What other nodes have to tell may stand before what this one has.
+                if !is_all && limit < LEFT_OF_ALL_MAX {
+                    limit *= 2;
+                    continue;
+                }
                 self.0.caught_up.set(if is_all { &slots } else { &[] });
                 return if is_all { Ok(()) } else { Err(NoteError::Overloaded) };
             }
