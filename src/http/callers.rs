@@ -114,13 +114,16 @@ fn caller(request: &HttpRequest) -> LocalBoxFuture<'static, Result<Caller, ApiEr
         })?;
         let Some(address) = address else { return Ok(identify(&state, &bearer).await?) };
         let failures = state.failures();
-        if let Some(pause) = failures.pause(address, clock::now()) {
-            return Err(ApiError::fails_too_often(pause));
-        }
         let identified = identify(&state, &bearer).await;
         match &identified {
+            // Whatever others behind this address did.
             Ok(_) => failures.succeeded(address),
-            Err(AuthError::Invalid | AuthError::Expired) => failures.failed(address, clock::now()),
+            Err(AuthError::Invalid | AuthError::Expired) => {
+                if let Some(pause) = failures.pause(address, clock::now()) {
+                    return Err(ApiError::fails_too_often(pause));
+                }
+                failures.failed(address, clock::now());
+            }
             Err(AuthError::KeysUnavailable) => {}
         }
         Ok(identified?)
