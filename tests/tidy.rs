@@ -37,6 +37,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/commands.rs", &["use actix", "diesel::", "jsonwebtoken", "tokio"]),
     ("src/registry/", &["diesel::", "jsonwebtoken", "actix_web_actors"]),
     ("src/ws/", &["diesel::", "jsonwebtoken"]),
+    ("src/push/pauses.rs", PURE),
     ("src/push/", &["diesel::", "jsonwebtoken", "actix_web", "::actor"]),
     ("src/webhooks/", &["diesel::", "jsonwebtoken", "actix_web", "::actor"]),
     ("src/socketio/", &["diesel::", "jsonwebtoken", "::actor"]),
