@@ -248,6 +248,10 @@ async fn is_taken_over(world: World, cut: impl Fn(&World), mend: impl Fn(&World)
     let receipt = world.publish_in_time(1, &user, TAKEN_OVER).await;
     assert_eq!(receipt["seq"], 2);
     assert_eq!(tab.next_new_event().await["event_id"], receipt["event_id"]);
+    eventually("a node that serves nobody is not ready", || async {
+        world.get(2, "/readyz").await.status == 503
+    })
+    .await;
     mend(&world);
     let receipt = world.publish_in_time(2, &user, TAKEN_OVER).await;
     assert_eq!(tab.next_new_event().await["event_id"], receipt["event_id"]);

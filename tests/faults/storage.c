@@ -1,5 +1,6 @@
 /* What a file system may do to a hub: while $FAULTS_FOLDER/full is there, writes to regular files
-   fail as on a full disk; while $FAULTS_FOLDER/fsync is there, nothing can be synced. */
+   fail as on a full disk; while $FAULTS_FOLDER/fsync is there, nothing can be synced; while
+   $FAULTS_FOLDER/slow is there, syncing takes 400 ms. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -44,14 +45,20 @@ ssize_t pwrite64(int file, const void *bytes, size_t size, off_t at) {
     return pwrite(file, bytes, size, at);
 }
 
+static void be_slow(void) {
+    if (is_on("slow")) usleep(400000);
+}
+
 int fsync(int file) {
     NEXT(sync_fn, "fsync");
+    be_slow();
     if (is_on("fsync")) { errno = EIO; return -1; }
     return next(file);
 }
 
 int fdatasync(int file) {
     NEXT(sync_fn, "fdatasync");
+    be_slow();
     if (is_on("fsync")) { errno = EIO; return -1; }
     return next(file);
 }

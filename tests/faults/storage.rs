@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, SqliteConnection};
+use tokio::time::Instant;
 
 use crate::hub::Extra;
 use crate::life::Life;
@@ -15,6 +16,11 @@ use crate::{run, scale};
 const LOCK_WAIT_MS: u64 = 300;
 /// The longest a publisher may wait for its refusal, on a machine that has other things to do.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What `storage.c` makes a sync take.
+const SLOW_SYNC: Duration = Duration::from_millis(400);
+/// Longer than the test of a slow disk takes.
+const SLOW_MAX: Duration = Duration::from_secs(120);
 
 /// A hub whose writes and syncs fail while a file of that name is in its folder.
 fn failing_disk(folder: &Path) -> Option<Extra> {
@@ -67,6 +73,32 @@ fn a_full_disk_refuses_publishers_loses_nothing_and_recovers() {
 #[test]
 fn a_disk_that_cannot_sync_refuses_publishers_loses_nothing_and_recovers() {
     disk_fails("fsync");
+}
+
+#[test]
+fn a_slow_disk_makes_publishers_wait_and_loses_nothing() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(extra) = failing_disk(folder.path()) else {
+            eprintln!("left out: a slow disk needs cc");
+            return;
+        };
+        let url = format!("sqlite://{}", folder.path().join("hub.db").display());
+        let life = Life::start_on(folder, url, extra).await;
+        std::fs::write(life.file("slow"), "").unwrap();
+        let (mut waits, deadline) = (0, Instant::now() + SLOW_MAX);
+        while waits < 5 * scale() {
+            let answer = life.publish("probe").await;
+            assert_eq!(answer.status, 201, "{answer:?}");
+            assert!(answer.took < REFUSED_WITHIN, "{answer:?}");
+            // What was on its way when the disk became slow is not.
+            waits += usize::from(answer.took >= SLOW_SYNC);
+            assert!(Instant::now() < deadline, "the disk is not slow");
+        }
+        std::fs::remove_file(life.file("slow")).unwrap();
+        life.expect_recovery().await;
+        life.end("slow disk").await;
+    });
 }
 
 fn patient() -> Extra {
