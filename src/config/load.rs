@@ -16,7 +16,7 @@ use super::{Config, validate};
 const NO_SETTINGS: [&str; 3] = ["STAFFETTA_API_KEY", "STAFFETTA_CONFIG", "STAFFETTA_LOG"];
 
 /// Settings that have no default, and so do not show in the defaults: each is a text.
-const WITHOUT_DEFAULT: [(&str, &str); 12] = [
+const WITHOUT_DEFAULT: [(&str, &str); 13] = [
     ("auth", "jwks_file"),
     ("auth", "jwks_url"),
     ("auth", "issuer"),
@@ -27,6 +27,7 @@ const WITHOUT_DEFAULT: [(&str, &str); 12] = [
     ("webhooks", "events_url"),
     ("webhooks", "secret"),
     ("webhooks", "secret_file"),
+    ("push", "contact"),
     ("cluster", "node"),
     ("cluster", "advertise"),
 ];

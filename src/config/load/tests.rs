@@ -32,6 +32,21 @@ fn the_shipped_file_holds_every_key_at_its_default() {
 }
 
 #[test]
+fn every_key_the_shipped_file_leaves_out_is_known() {
+    let (mut section, mut keys) = ("", 0);
+    for line in include_str!("../../../config.toml").lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        }
+        let left_out = line.strip_prefix("# ").and_then(|line| line.split_once(" = "));
+        let Some((key, _)) = left_out.filter(|(key, _)| !key.contains(' ')) else { continue };
+        assert!(known(section, key).is_some(), "{section}.{key} cannot be set");
+        keys += 1;
+    }
+    assert_eq!(keys, WITHOUT_DEFAULT.len() + 1, "one more is server.tls");
+}
+
+#[test]
 fn later_sources_win() {
     let sources = Sources {
         environment: vec![
