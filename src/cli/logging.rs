@@ -11,9 +11,6 @@ use serde::Serialize;
 use staffetta::config::{LogConfig, LogFormat};
 use staffetta::http::request_id;
 
-/// The name in the environment that comes before `log.level`.
-const VARIABLE: &str = "STAFFETTA_LOG";
-
 static LOGGER: OnceLock<Exchangeable> = OnceLock::new();
 
 /// A logger that may be exchanged for another.
@@ -33,8 +30,7 @@ impl Log for Exchangeable {
     }
 }
 
-/// Logs as configured from now on; called again, with the new level. `STAFFETTA_LOG` in the
-/// environment comes before the configured level.
+/// Logs as configured from now on; called again, with the new level.
 pub(crate) fn set(config: &LogConfig) {
     let logger = build(config);
     let level = logger.filter();
@@ -50,9 +46,8 @@ pub(crate) fn set(config: &LogConfig) {
 }
 
 fn build(config: &LogConfig) -> env_logger::Logger {
-    let level = std::env::var(VARIABLE).ok().filter(|level| !level.is_empty());
     let mut builder = env_logger::Builder::new();
-    builder.parse_filters(level.as_deref().unwrap_or(&config.level));
+    builder.parse_filters(&config.level);
     match config.format {
         LogFormat::Text => builder.format_timestamp_millis(),
         LogFormat::Json => builder.format(write_json),

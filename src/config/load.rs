@@ -12,8 +12,11 @@ use toml::{Table, Value};
 
 use super::{Config, validate};
 
-/// Names in the environment that are no settings.
-const NO_SETTINGS: [&str; 3] = ["STAFFETTA_API_KEY", "STAFFETTA_CONFIG", "STAFFETTA_LOG"];
+/// Names in the environment that are not spelled as settings are.
+const NO_SETTINGS: [&str; 3] = ["STAFFETTA_API_KEY", "STAFFETTA_CONFIG", LOG_LEVEL];
+
+/// The name in the environment that comes before every other `log.level`.
+const LOG_LEVEL: &str = "STAFFETTA_LOG";
 
 /// Settings that have no default, and so do not show in the defaults: each is a text.
 const WITHOUT_DEFAULT: [(&str, &str); 13] = [
@@ -104,6 +107,7 @@ impl Config {
         layers.read_file(sources);
         layers.read_environment(sources);
         layers.read_flags(sources);
+        layers.read_log_level(sources);
         layers.finish()
     }
 }
@@ -162,6 +166,13 @@ impl Layers {
                 Some((section, key)) => self.set_text(section, key, value, Origin::Flag),
                 None => self.problems.push(unknown(name, &Origin::Flag)),
             }
+        }
+    }
+
+    fn read_log_level(&mut self, sources: &Sources) {
+        let is_given = |(name, value): &&(String, String)| name == LOG_LEVEL && !value.is_empty();
+        if let Some((name, level)) = sources.environment.iter().find(is_given) {
+            self.set_text("log", "level", level, Origin::Environment(name.clone()));
         }
     }
 

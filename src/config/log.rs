@@ -40,6 +40,6 @@ impl LogConfig {
             return Vec::new();
         }
         let levels = "must be off, error, warn, info, debug or trace, or several as module=level";
-        vec![("level", levels.to_owned())]
+        vec![("level", format!("{:?} {levels}", self.level))]
     }
 }

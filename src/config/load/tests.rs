@@ -70,6 +70,24 @@ fn later_sources_win() {
 }
 
 #[test]
+fn the_level_of_the_environment_comes_first_and_must_be_one() {
+    let with = |level: &str| Sources {
+        environment: vec![pair("STAFFETTA_LOG", level)],
+        flags: vec![pair("log.level", "warn")],
+        ..Sources::default()
+    };
+    let level = |sources| Config::load(&sources).unwrap().config.log.level;
+    assert_eq!(level(with("info,staffetta::ws=debug")), "info,staffetta::ws=debug");
+    assert_eq!(level(with("")), "warn");
+    assert_eq!(
+        problems(&with("loud")),
+        [
+            "log.level (STAFFETTA_LOG in the environment): \"loud\" must be off, error, warn, info, debug or trace, or several as module=level"
+        ]
+    );
+}
+
+#[test]
 fn what_is_unknown_is_named_with_what_it_may_have_meant() {
     let sources = Sources {
         environment: vec![pair("STAFFETTA_DELIVERY_ACK_WAIT", "3s")],
