@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::HOST;
+use actix_web::http::header::{HOST, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, guard, web};
 use serde::Deserialize;
 use serde_json::json;
@@ -63,10 +63,11 @@ impl Demo {
         Some(Self { hub: hub.clone(), secret })
     }
 
-    /// Mounts `/demo`.
+    /// Mounts `/demo`, and leads there from `/`.
     pub(crate) fn configure(&self, services: &mut web::ServiceConfig) {
         services
             .app_data(web::ThinData(self.clone()))
+            .service(web::resource("/").wrap(guarded()).route(reading().to(front)))
             .service(web::resource("/demo").wrap(guarded()).route(reading().to(with_slash)))
             .service(web::resource("/demo/token").wrap(guarded()).route(posting().to(token)))
             .service(web::resource("/demo/photos").wrap(guarded()).route(posting().to(publish)))
@@ -77,6 +78,10 @@ impl Demo {
 /// JSON only: another site's page cannot send that without being allowed to.
 fn posting() -> actix_web::Route {
     web::route().guard(guard::Post()).guard(guard::Header("content-type", "application/json"))
+}
+
+async fn front() -> HttpResponse {
+    HttpResponse::TemporaryRedirect().insert_header((LOCATION, "demo/")).finish()
 }
 
 async fn file(request: HttpRequest, path: web::Path<String>) -> HttpResponse {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use staffetta::config::{Config, PageEnabled};
 
 use crate::device::Device;
 use crate::world::{Database, Stop, TestHub, eventually, on_both};
@@ -146,10 +147,14 @@ fn a_drain_tells_everyone_to_come_back_and_loses_nothing() {
 }
 
 #[test]
-fn plain_requests_to_the_root_are_not_the_hubs() {
+fn plain_requests_to_the_root_are_for_the_demo_or_not_the_hubs() {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-        let hub = TestHub::start(Database::Sqlite, |_| {}).await;
+        let off = |config: &mut Config| config.demo.enabled = PageEnabled::Off;
+        let hub = TestHub::start(Database::Sqlite, off).await;
         let answer = hub.call_as(None, "GET", "/", None, &[]).await;
         assert_eq!(answer.status, 404);
+        let hub = TestHub::start(Database::Sqlite, |_| {}).await;
+        let answer = hub.call_as(None, "GET", "/", None, &[]).await;
+        assert!(answer.text.contains("Staffetta demo"), "led there: {}", answer.status);
     });
 }
