@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dialect::socketio::packet::{ROOT, spell_disconnect};
 use crate::dialect::{Burst, DialectKind, EventFrames, frame};
-use crate::protocol::{CloseCode, ConnectionId, NoteId, Push, ReconnectAdvice, ReplyTo, UserId};
+use crate::protocol::{
+    CloseCode, ConnectionId, NoteId, Push, ReconnectAdvice, ReplyTo, Seq, UserId,
+};
 use crate::ws::heartbeat::Heartbeat;
 use crate::ws::outbox::{Outbox, Pushed};
 
@@ -104,7 +106,7 @@ pub struct Connection {
     auths: RefCell<VecDeque<ReplyTo>>,
     /// What goes out right before the word that it is attached.
     prelude: RefCell<Option<Box<Prelude>>>,
-    /// Events that wait until what came before them is sent.
+    /// What does not go out as it comes.
     kept: RefCell<Option<Box<Kept>>>,
     /// Ends its session, where that is not one with the socket.
     session: RefCell<Option<CancellationToken>>,
@@ -128,11 +130,13 @@ struct Prelude {
     said: oneshot::Sender<()>,
 }
 
-/// Events that wait.
-#[derive(Debug, Default)]
-struct Kept {
-    events: Vec<Arc<EventFrames>>,
-    bytes: usize,
+/// What does not go out as it comes.
+#[derive(Debug)]
+enum Kept {
+    /// Events that wait until what came before them is sent, and their bytes.
+    Waiting(Vec<Arc<EventFrames>>, usize),
+    /// What was sent up to here was read in the log; it may still come, and is not sent twice.
+    SentTo(Seq),
 }
 
 impl Connection {
@@ -211,31 +215,55 @@ impl Connection {
     /// Sends events, or keeps them while what came before them is not sent.
     pub fn hand(&self, burst: &Burst, write: Write) -> Pushed {
         let mut kept = self.kept.borrow_mut();
-        let Some(kept) = kept.as_mut() else {
-            let mut pieces = burst.pieces(self.dialect.get()).iter().map(|piece| match write {
-                Write::Now => self.outbox.push_shared(piece),
-                Write::AtFlush => self.outbox.hold(piece.clone()),
-            });
-            return pieces.find(|pushed| *pushed != Pushed::Queued).unwrap_or(Pushed::Queued);
-        };
-        for frames in burst.events() {
-            kept.bytes += frames.event().content.bytes();
-            if kept.bytes > self.outbox.bytes_max() {
-                return Pushed::Overflow;
+        match kept.as_deref_mut() {
+            None => self.push_each(burst.pieces(self.dialect.get()), write),
+            Some(Kept::Waiting(events, bytes)) => {
+                for frames in burst.events() {
+                    *bytes += frames.event().content.bytes();
+                    if *bytes > self.outbox.bytes_max() {
+                        return Pushed::Overflow;
+                    }
+                    events.push(Arc::clone(frames));
+                }
+                Pushed::Queued
             }
-            kept.events.push(Arc::clone(frames));
+            Some(Kept::SentTo(last)) => {
+                let last = *last;
+                let events = burst.events();
+                if events.iter().any(|frames| frames.event().seq > Some(last)) {
+                    // Nothing that was sent before comes after it.
+                    *kept = None;
+                }
+                let new = events.iter().filter(|frames| is_new(frames, Some(last)));
+                self.push_each(new.map(|frames| frames.framed(self.dialect.get())), write)
+            }
         }
-        Pushed::Queued
+    }
+
+    fn push_each<'a>(&self, pieces: impl IntoIterator<Item = &'a Bytes>, write: Write) -> Pushed {
+        let mut pushed = pieces.into_iter().map(|piece| match write {
+            Write::Now => self.outbox.push_shared(piece),
+            Write::AtFlush => self.outbox.hold(piece.clone()),
+        });
+        pushed.find(|pushed| *pushed != Pushed::Queued).unwrap_or(Pushed::Queued)
     }
 
     /// Keeps events from now on.
     pub fn keep(&self) {
-        *self.kept.borrow_mut() = Some(Box::default());
+        *self.kept.borrow_mut() = Some(Box::new(Kept::Waiting(Vec::new(), 0)));
     }
 
-    /// Keeps events no longer, and says which were kept.
-    pub fn release(&self) -> Vec<Arc<EventFrames>> {
-        self.kept.take().map(|kept| kept.events).unwrap_or_default()
+    /// Keeps events no longer, and says which of those that were kept are to be sent. Those up to
+    /// `sent` are sent: they were read in the log, perhaps before they came here.
+    pub fn release(&self, sent: Option<Seq>) -> Vec<Arc<EventFrames>> {
+        let rest = sent.map(|sent| Box::new(Kept::SentTo(sent)));
+        match std::mem::replace(&mut *self.kept.borrow_mut(), rest).map(|kept| *kept) {
+            Some(Kept::Waiting(mut events, _)) => {
+                events.retain(|frames| is_new(frames, sent));
+                events
+            }
+            Some(Kept::SentTo(_)) | None => Vec::new(),
+        }
     }
 
     /// Takes note of what ends its session when it is cut.
@@ -304,5 +332,69 @@ impl Connection {
     /// Whose it is, if it is attached.
     pub fn user(&self) -> Option<UserId> {
         self.user.borrow().clone()
+    }
+}
+
+/// Whether an event is not among those that were sent up to `sent`; an ephemeral one never is.
+fn is_new(frames: &EventFrames, sent: Option<Seq>) -> bool {
+    frames.event().seq.is_none_or(|seq| sent.is_none_or(|sent| seq > sent))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::protocol::{Event, EventContent, EventId, NewEvent, Timestamp};
+
+    fn connection() -> Connection {
+        let outbox = Arc::new(Outbox::new(1_000_000));
+        let id = ConnectionId { worker: 0, place: 0, generation: 0 };
+        Connection::new(id, DialectKind::Native, outbox, None)
+    }
+
+    fn burst(seqs: &[Option<i64>]) -> Burst {
+        let event = |seq: &Option<i64>| {
+            let (id, now) = (EventId(Uuid::from_u128(7)), Timestamp(0));
+            let content = Arc::new(EventContent::fix(NewEvent::new("added"), id, now));
+            EventFrames::new(Event { content, seq: seq.map(Seq) })
+        };
+        let mut burst = Burst::new(event(&seqs[0]));
+        seqs[1..].iter().for_each(|seq| burst.push(event(seq)));
+        burst
+    }
+
+    fn sent(connection: &Connection) -> Vec<Option<i64>> {
+        let frames = connection.outbox.take(usize::MAX, || false).concat();
+        let seq = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();
+        frame::parts(&frames).map(|(_, text)| seq(text)["seq"].as_i64()).collect()
+    }
+
+    #[test]
+    fn an_event_that_was_read_in_the_log_is_not_sent_when_it_comes_whenever_that_is() {
+        let connection = connection();
+        connection.keep();
+        for write in [Write::Now, Write::AtFlush] {
+            connection.hand(&burst(&[Some(4), None]), write);
+        }
+        assert_eq!(sent(&connection), []);
+        // 4, 5 and 6 were read, and 5 and 6 have not come yet.
+        let released = connection.release(Some(Seq(6)));
+        assert_eq!(released.iter().map(|kept| kept.event().seq).collect::<Vec<_>>(), [None, None]);
+        connection.hand(&burst(&[Some(5)]), Write::Now);
+        connection.hand(&burst(&[None]), Write::Now);
+        connection.hand(&burst(&[Some(6), Some(7), None]), Write::AtFlush);
+        connection.hand(&burst(&[Some(8), Some(9)]), Write::Now);
+        assert_eq!(sent(&connection), [None, Some(7), None, Some(8), Some(9)]);
+    }
+
+    #[test]
+    fn nothing_is_passed_over_where_nothing_was_read() {
+        let connection = connection();
+        connection.keep();
+        connection.hand(&burst(&[Some(1), Some(2)]), Write::Now);
+        assert_eq!(connection.release(None).len(), 2);
+        connection.hand(&burst(&[Some(3)]), Write::Now);
+        assert_eq!(sent(&connection), [Some(3)]);
     }
 }

@@ -224,7 +224,7 @@ impl Session {
         self.connection.keep();
         let attached = self.attach_as(dialect, identity, kind).await;
         if let Err(refused) = attached {
-            self.connection.release();
+            self.connection.release(None);
             return Err(refused);
         }
         self.recover(sid, identity, brought).await;

@@ -10,11 +10,11 @@ use super::namespaces::ConnectPayload;
 use super::session::Session;
 use crate::auth::Identity;
 use crate::clock;
+use crate::dialect::frame;
 use crate::dialect::socketio::packet::{ROOT, spell_connect};
 use crate::dialect::socketio::parse_offset;
-use crate::dialect::{EventFrames, frame};
 use crate::persistence::messages::ReadPage;
-use crate::protocol::{Event, Seq};
+use crate::protocol::Event;
 use crate::ws::admission::accounts;
 
 /// Events read at a time.
@@ -52,10 +52,8 @@ impl Session {
         for event in &events {
             self.handle.push(frame::text(&dialect.dialect().encode_event(event)));
         }
-        for kept in self.connection.release() {
-            if is_new(&kept, last) {
-                self.handle.push(kept.framed(dialect).clone());
-            }
+        for kept in self.connection.release(last) {
+            self.handle.push(kept.framed(dialect).clone());
         }
     }
 
@@ -88,9 +86,4 @@ impl Session {
             after = page.cursor;
         }
     }
-}
-
-/// Whether an event that was kept is not among those that were missed.
-fn is_new(kept: &EventFrames, last: Option<Seq>) -> bool {
-    kept.event().seq.is_none_or(|seq| last.is_none_or(|last| seq > last))
 }
