@@ -131,7 +131,7 @@ fn what_is_no_handshake_is_refused() {
         let head = answer(&hub, "GET /nowhere HTTP/1.1", HANDSHAKE).await;
         assert!(head.starts_with("HTTP/1.1 404"), "{head}");
         let head = answer(&hub, "GET / HTTP/1.1", "Host: hub\r\n").await;
-        assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+        assert!(head.starts_with("HTTP/1.1 307") && head.contains("location: demo/"), "{head}");
     });
 }
 
