@@ -29,6 +29,7 @@ use super::messages::{
     SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, Waiting,
     WriteNote,
 };
+use super::port::port_to;
 use super::readers::Readers;
 use super::{broadcasts, notes as stored_notes, sessions};
 use crate::clock;
@@ -282,27 +283,12 @@ fn open<'a>(
 }
 
 fn port(addr: &Addr<Persistence>, waiting: Waiting) -> PersistencePort {
-    PersistencePort {
-        append: addr.clone().recipient(),
-        save_sessions: addr.clone().recipient(),
-        save_floors: addr.clone().recipient(),
-        delete_sessions: addr.clone().recipient(),
-        claim_session: addr.clone().recipient(),
-        load_user: addr.clone().recipient(),
-        read_log: addr.clone().recipient(),
-        read_page: addr.clone().recipient(),
-        check_health: addr.clone().recipient(),
-        find_event: addr.clone().recipient(),
-        start_broadcast: addr.clone().recipient(),
-        next_broadcast: addr.clone().recipient(),
-        broadcast_progress: addr.clone().recipient(),
-        flush: addr.clone().recipient(),
-        observe_pruning: addr.clone().recipient(),
+    port_to!(addr, {
         notes: notes::port(addr),
         dead_letters: dead_letters::port(addr),
         pushes: pushes::port(addr),
         waiting,
-    }
+    })
 }
 
 impl Actor for Persistence {

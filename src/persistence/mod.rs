@@ -13,6 +13,7 @@ mod group;
 pub mod messages;
 mod note_turns;
 mod notes;
+pub(crate) mod port;
 mod pushes;
 mod readers;
 mod rows;

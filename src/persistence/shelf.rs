@@ -20,6 +20,7 @@ use super::messages::{
     LoadUser, NextBroadcast, ObservePruning, PersistencePort, ReadLog, ReadPage, SaveFloors,
     SaveSessions, StartBroadcast, StoreError,
 };
+use super::port::port_to;
 use crate::protocol::UserId;
 
 /// Messages that may wait here; the events in them are bounded by `Waiting`.
@@ -71,27 +72,12 @@ impl Shelf {
 
 /// What others may ask: as of one store, apart from what has no slot.
 pub(super) fn port(addr: &Addr<Shelf>, main: &PersistencePort) -> PersistencePort {
-    PersistencePort {
-        append: addr.clone().recipient(),
-        save_sessions: addr.clone().recipient(),
-        save_floors: addr.clone().recipient(),
-        delete_sessions: addr.clone().recipient(),
-        claim_session: addr.clone().recipient(),
-        load_user: addr.clone().recipient(),
-        read_log: addr.clone().recipient(),
-        read_page: addr.clone().recipient(),
-        check_health: addr.clone().recipient(),
-        find_event: addr.clone().recipient(),
-        start_broadcast: addr.clone().recipient(),
-        next_broadcast: addr.clone().recipient(),
-        broadcast_progress: addr.clone().recipient(),
-        flush: addr.clone().recipient(),
-        observe_pruning: addr.clone().recipient(),
+    port_to!(addr, {
         notes: main.notes.clone(),
         dead_letters: main.dead_letters.clone(),
         pushes: main.pushes.clone(),
         waiting: main.waiting.clone(),
-    }
+    })
 }
 
 /// Passes a message on; when there is no room, nothing else is taken until there is.

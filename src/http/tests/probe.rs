@@ -14,6 +14,7 @@ use crate::delivery::messages::{
     TraceEvent, Unreachable, WatchPort,
 };
 use crate::persistence::messages::*;
+use crate::persistence::port::port_to;
 use crate::protocol::{EventContent, EventId, Seq, SessionId, UserId};
 
 /// What is answered, and what was asked.
@@ -241,22 +242,7 @@ fn delivery_port(addr: &Addr<Probe>) -> DeliveryPort {
 }
 
 fn persistence_port(addr: &Addr<Probe>) -> PersistencePort {
-    PersistencePort {
-        append: addr.clone().recipient(),
-        save_sessions: addr.clone().recipient(),
-        save_floors: addr.clone().recipient(),
-        delete_sessions: addr.clone().recipient(),
-        claim_session: addr.clone().recipient(),
-        load_user: addr.clone().recipient(),
-        read_log: addr.clone().recipient(),
-        read_page: addr.clone().recipient(),
-        check_health: addr.clone().recipient(),
-        find_event: addr.clone().recipient(),
-        start_broadcast: addr.clone().recipient(),
-        next_broadcast: addr.clone().recipient(),
-        broadcast_progress: addr.clone().recipient(),
-        flush: addr.clone().recipient(),
-        observe_pruning: addr.clone().recipient(),
+    port_to!(addr, {
         notes: NotesPort {
             write: addr.clone().recipient(),
             share: addr.clone().recipient(),
@@ -277,5 +263,5 @@ fn persistence_port(addr: &Addr<Probe>) -> PersistencePort {
         },
         pushes: PushPort { write: addr.clone().recipient(), list: addr.clone().recipient() },
         waiting: Waiting::new(16),
-    }
+    })
 }
