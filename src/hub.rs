@@ -5,6 +5,7 @@
 
 mod builder;
 mod cluster;
+mod seats;
 mod serve;
 mod webhooks;
 
@@ -12,12 +13,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix::Arbiter;
 use actix_web::web::ServiceConfig;
 use tokio::sync::oneshot;
 
 pub use self::builder::{HubBuilder, HubError};
 use self::cluster::Places;
+use self::seats::Seats;
 use crate::auth::{Authorize, Callers, Failures, Nonces, Tickets, TokenVerifier};
 use crate::cluster::Cluster;
 use crate::commands::CommandHandler;
@@ -59,7 +60,7 @@ struct Inner {
     webhooks: Webhooks,
     metrics: Metrics,
     http: HttpState,
-    arbiters: Vec<Arbiter>,
+    seats: Seats,
     workers: AtomicU32,
     drains: Drains,
     notebook: Notebook,
@@ -194,9 +195,7 @@ impl Hub {
         self.flush().await;
         self.0.webhooks.stop().await;
         self.0.persistence.stop().await;
-        for arbiter in &self.0.arbiters {
-            arbiter.stop();
-        }
+        self.0.seats.stop();
         if let Some(cluster) = &self.0.cluster {
             cluster.stop();
         }
@@ -219,8 +218,10 @@ impl Hub {
         }
     }
 
-    /// Starts the SessionRegistry of the worker this is called on.
+    /// Starts the SessionRegistry of the worker this is called on, and the ReliableDelivery that is
+    /// to run there.
     fn start_worker(&self) -> Worker {
+        self.0.seats.take();
         let index = self.0.workers.fetch_add(1, Ordering::Relaxed);
         let here = self.0.cluster.as_ref().map_or(NodeNumber(0), Cluster::number);
         let (worker, drain) = Worker::start(

@@ -139,7 +139,7 @@ async fn serve(
     let listen = config.server.listen;
     raise_open_files();
     let certificates = config.server.tls.as_ref().map(Certificates::load).transpose()?;
-    let hub = builder.start().await?;
+    let hub = builder.on_workers().start().await?;
     let listener =
         sockets::listen(listen).map_err(|source| ServeError::Listen { address: listen, source })?;
     let address = listener.local_addr()?;

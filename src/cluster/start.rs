@@ -256,7 +256,11 @@ async fn run(parts: ClusterParts, arbiter: ArbiterHandle) -> Result<Cluster, Bus
                 leaves.push(leave);
             }
         }
-        Owners::Fixed(slots) => node.take(slots).await,
+        // The delivery actors may start only once this node does.
+        Owners::Fixed(slots) => {
+            let node = node.clone();
+            actix::spawn(async move { node.take(slots).await });
+        }
     }
     actix::spawn(node.clone().beat());
     let stores = are_apart.then(|| Stores::new(asking.clone(), store.clone()).start());

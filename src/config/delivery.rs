@@ -18,7 +18,8 @@ pub struct DeliveryConfig {
     pub tick_ms: u64,
     /// How often changed floors are written, in milliseconds.
     pub floor_flush_ms: u64,
-    /// ReliableDelivery actors, each on a thread of its own; 0 means one per worker.
+    /// ReliableDelivery actors, each on a thread of its own; 0 means one per worker, on the worker's
+    /// thread where the server is the hub's own.
     pub threads: usize,
     /// Users held in memory per ReliableDelivery, besides those with connections.
     pub users_cached_max: usize,

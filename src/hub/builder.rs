@@ -4,9 +4,10 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix::{Actor, Arbiter, System};
+use actix::System;
 
 use super::cluster::{self, Membership, Places};
+use super::seats::Seats;
 use super::{Hub, Inner, webhooks};
 use crate::auth::{
     ApiKeys, AuthSetupError, Authorize, Callers, EveryoneMay, Failures, JwtVerifier,
@@ -15,7 +16,7 @@ use crate::auth::{
 use crate::cluster::{BusError, Cluster, View};
 use crate::commands::CommandHandler;
 use crate::config::{AuthConfig, Config, DatabaseConfig};
-use crate::delivery::actor::{self as delivery_actor, ReliableDelivery};
+use crate::delivery::actor::ReliableDelivery;
 use crate::delivery::messages::DeliveryPorts;
 use crate::delivery::notices::Notices;
 use crate::delivery::{Publisher, broadcast};
@@ -62,6 +63,7 @@ pub struct HubBuilder {
     on_event: Option<EventListener>,
     extensions: Vec<Arc<dyn Extension>>,
     socketio: IoHandlers,
+    on_workers: bool,
 }
 
 impl HubBuilder {
@@ -131,6 +133,16 @@ impl HubBuilder {
         self
     }
 
+    /// For a server that has `server.workers` workers and mounts the hub in each: deliveries are
+    /// decided on their threads, so that an event changes threads less often. Nothing is delivered
+    /// before the last of them has started.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn on_workers(mut self) -> Self {
+        self.on_workers = true;
+        self
+    }
+
     /// Opens the database, brings its schema up to date, and starts the actors.
     ///
     /// # Errors
@@ -150,7 +162,9 @@ impl HubBuilder {
         let (notices, webhooks) =
             webhooks::start(&config.webhooks, self.on_event, store.dead_letters.clone(), &metrics)?;
         let view = membership.as_ref().map(Membership::view);
-        let (arbiters, here) = start_deliveries(&config, store, &metrics, &notices, view);
+        let deliveries = describe_deliveries(&config, store, &metrics, &notices, view);
+        let on_workers = self.on_workers && config.delivery.threads == 0;
+        let (here, seats) = Seats::place(deliveries, on_workers);
         let places = Places::new(&metrics);
         let (cluster, ports) = join(&places, membership, &config, here, store).await?;
         let everywhere = cluster.as_ref().map_or(store, Cluster::store).clone();
@@ -193,7 +207,7 @@ impl HubBuilder {
             webhooks,
             metrics,
             http,
-            arbiters,
+            seats,
             workers: AtomicU32::new(0),
             drains,
             notebook,
@@ -303,29 +317,25 @@ fn everybody(
     (Arc::new(Everybody { host, extensions: extensions.clone() }), extensions)
 }
 
-fn start_deliveries(
+/// The delivery actors, each for one group of slots.
+fn describe_deliveries(
     config: &Config,
     persistence: &PersistencePort,
     metrics: &Metrics,
     notices: &Notices,
     view: Option<&Arc<View>>,
-) -> (Vec<Arbiter>, DeliveryPorts) {
+) -> Vec<ReliableDelivery> {
     let groups = match config.delivery.threads {
         0 => config.server.workers_or_cores(),
         threads => threads,
     };
-    let mut arbiters = Vec::with_capacity(groups);
-    let mut ports = Vec::with_capacity(groups);
-    for group in 0..groups.max(1) {
-        let arbiter = Arbiter::new();
+    let describe = |group| {
         let (persistence, metrics) = (persistence.clone(), metrics.clone());
-        let mut actor = ReliableDelivery::new(group, config, persistence, metrics, notices.clone());
-        if let Some(view) = view {
-            actor = actor.in_cluster(Arc::clone(view));
+        let actor = ReliableDelivery::new(group, config, persistence, metrics, notices.clone());
+        match view {
+            Some(view) => actor.in_cluster(Arc::clone(view)),
+            None => actor,
         }
-        let addr = ReliableDelivery::start_in_arbiter(&arbiter.handle(), |_| actor);
-        ports.push(delivery_actor::port(&addr));
-        arbiters.push(arbiter);
-    }
-    (arbiters, DeliveryPorts::new(ports))
+    };
+    (0..groups.max(1)).map(describe).collect()
 }

@@ -301,10 +301,12 @@ async fn serve(
     stopping: tokio::sync::oneshot::Receiver<Stop>,
 ) {
     let workers = config.server.workers;
+    let is_own = config.database.url.starts_with("sqlite:");
+    let builder = if is_own { builder.on_workers() } else { builder };
     let hub = builder.start().await.unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let server = if config.database.url.starts_with("sqlite:") {
+    let server = if is_own {
         server::serve_on(listener, &hub, &config).unwrap()
     } else {
         let mounted = hub.clone();
