@@ -29,7 +29,7 @@ use crate::registry::SocketHandle;
 use crate::ws::assembly::{Assembly, Incoming, MessageLimits};
 use crate::ws::inbound::Inbound;
 use crate::ws::outbox::{Outbox, OutboxBody};
-use crate::ws::upgrade::verify;
+use crate::ws::upgrade::{pad, verify};
 
 /// How long a probe may take.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -57,8 +57,9 @@ pub(super) fn open(
     handle.say(&opened);
     let outbox = Arc::clone(&handle.outbox);
     let reader = Reader::new(at, request, payload);
+    pad(&mut response, reader.socket.as_ref());
+    let socket = reader.socket.clone();
     actix_web::rt::spawn(async move { reader.serve(handle, None).await });
-    let socket = request.conn_data::<Arc<SocketHandle>>().cloned();
     Ok(response.body(OutboxBody { outbox, socket }))
 }
 
@@ -76,6 +77,7 @@ pub(super) async fn join(
     }
     let lobby = Rc::new(Lobby::default());
     let mut reader = Reader::new(at, request, payload);
+    pad(&mut response, reader.socket.as_ref());
     let body = LobbyBody {
         lobby: Rc::clone(&lobby),
         outbox: Arc::clone(&handle.outbox),
