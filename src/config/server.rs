@@ -126,7 +126,7 @@ impl Default for DatabaseConfig {
             readers: 4,
             busy_timeout_ms: 5_000,
             synchronous: Synchronous::Full,
-            group_max: 256,
+            group_max: 512,
             queue_max: 16_384,
         }
     }

@@ -19,7 +19,7 @@ use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler
 use tokio::sync::watch;
 
 pub use self::handle::PersistenceHandle;
-use super::connection::{Opener, StoreConnection, StoreSetupError};
+use super::connection::{self, Opener, StoreConnection, StoreSetupError};
 use super::events::LastSeqs;
 use super::file_lock::FileLock;
 use super::group::{self, Write};
@@ -31,7 +31,7 @@ use super::messages::{
 };
 use super::port::port_to;
 use super::readers::Readers;
-use super::{broadcasts, notes as stored_notes, sessions};
+use super::{broadcasts, many, notes as stored_notes};
 use crate::clock;
 use crate::config::{DatabaseConfig, RetentionConfig};
 use crate::metrics::Metrics;
@@ -44,6 +44,10 @@ const MAILBOX_MAX: usize = 16_384;
 /// log above the last written floor is sent again, more than it needs to be, and dead letters
 /// are lost.
 const KEPT_MAX: usize = 100_000;
+
+/// Writes after which the journal is copied to the file: few enough that it stays small, and more than
+/// there are in a group.
+const CHECKPOINT_WRITES: usize = 2_000;
 
 /// A write, or a read that must see every write before it.
 enum Job {
@@ -72,6 +76,8 @@ pub struct Persistence {
     waiting: Waiting,
     retention: RetentionConfig,
     dead_letters_max: u64,
+    /// What was written since the journal was last copied to the file.
+    unchecked: usize,
     is_pruning: bool,
     pruned: usize,
     observers: Vec<actix::Recipient<LogPruned>>,
@@ -144,6 +150,7 @@ impl Persistence {
             waiting: waiting.clone(),
             retention: retention.clone(),
             dead_letters_max,
+            unchecked: 0,
             is_pruning: false,
             pruned: 0,
             observers: Vec::new(),
@@ -185,11 +192,12 @@ impl Persistence {
         }
         let started = clock::now();
         let mut writes = std::mem::take(&mut self.kept);
-        let mut after = Vec::new();
+        let (mut loads, mut after) = (Vec::new(), Vec::new());
         for job in std::mem::take(&mut self.jobs) {
             match job {
                 Job::Write(write) => writes.push(write),
-                Job::Load(_) | Job::NextBroadcast(_) | Job::Unsettled(_) | Job::Flush(_) => {
+                Job::Load(load) => loads.push(load),
+                Job::NextBroadcast(_) | Job::Unsettled(_) | Job::Flush(_) => {
                     after.push(job);
                 }
             }
@@ -202,17 +210,38 @@ impl Persistence {
         };
         self.note(&done.as_ref().map(|_| ()), events, started);
         let failed = done.as_ref().err().cloned();
+        self.checkpoint(events.max(writes.len()));
         self.kept = answers::answer(writes, done, &self.waiting);
         if self.kept.len() > KEPT_MAX {
             log::error!("{} writes of sessions and dead letters are given up", self.kept.len());
             self.kept.clear();
         }
-        for job in after {
-            match &failed {
-                Some(error) => answers::refuse(job, error),
-                None => self.read_after(job),
+        match &failed {
+            Some(error) => {
+                loads.into_iter().for_each(|load| answers::loaded(load, Err(error.clone())));
+                after.into_iter().for_each(|job| answers::refuse(job, error));
+            }
+            None => {
+                self.load(loads);
+                after.into_iter().for_each(|job| self.read_after(job));
             }
         }
+    }
+
+    /// Has the journal copied to the file by a reading thread, which waits for the disk in the writer's
+    /// place.
+    fn checkpoint(&mut self, written: usize) {
+        self.unchecked += written;
+        if self.unchecked < CHECKPOINT_WRITES {
+            return;
+        }
+        self.unchecked = 0;
+        self.readers.read(|connection| {
+            let done = connection.and_then(|connection| Ok(connection::checkpoint(connection)?));
+            if let Err(error) = done {
+                log::debug!("the journal is not copied now: {error}");
+            }
+        });
     }
 
     fn note(&mut self, done: &Result<(), &StoreError>, events: usize, started: Instant) {
@@ -235,16 +264,32 @@ impl Persistence {
         }
     }
 
+    /// Reads users who are needed, all at once.
+    fn load(&mut self, loads: Vec<LoadUser>) {
+        if loads.is_empty() {
+            return;
+        }
+        let users: Vec<_> = loads.iter().map(|load| &load.user).collect();
+        let loaded = open(&self.opener, &mut self.connection)
+            .and_then(|connection| Ok(many::load(&users, connection)?));
+        match loaded {
+            Ok(snapshots) => {
+                for (load, snapshot) in loads.into_iter().zip(snapshots) {
+                    answers::loaded(load, Ok(snapshot));
+                }
+            }
+            Err(error) => {
+                loads.into_iter().for_each(|load| answers::loaded(load, Err(error.clone())));
+                self.drop_broken();
+            }
+        }
+    }
+
     fn read_after(&mut self, job: Job) {
         let connection = open(&self.opener, &mut self.connection);
         let failed = match job {
-            Job::Write(_) => false,
-            Job::Load(load) => {
-                let result = connection.and_then(|c| Ok(sessions::load(&load.user, c)?));
-                let failed = result.is_err();
-                answers::loaded(load, result);
-                failed
-            }
+            // Those are done with by now.
+            Job::Write(_) | Job::Load(_) => false,
             Job::NextBroadcast(next) => {
                 let result = connection.and_then(|c| Ok(broadcasts::next(next.users_max, c)?));
                 let failed = result.is_err();

@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::dsl::max;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text};
 
 use super::connection::{StoreConnection, on_backend};
+use super::many;
 use super::messages::{AppendEvent, AppendOutcome, DuplicateKey, LogPage, StoredEvent};
 use super::rows::{EventRow, NewEventRow, SessionRow, marks, name, parse_name};
 use super::schema::{events, sessions, users};
@@ -55,59 +55,11 @@ impl LastSeqs {
             return Ok(());
         }
         let missing: Vec<_> = missing.into_iter().collect();
-        for (user, seq) in missing.iter().zip(last_seqs(&missing, connection)?) {
-            self.0.insert((*user).clone(), seq);
+        for (user, bounds) in missing.iter().zip(many::bounds(&missing, connection)?) {
+            self.0.insert((*user).clone(), bounds.last);
         }
         Ok(())
     }
-}
-
-#[derive(QueryableByName)]
-struct LastSeqRow {
-    #[diesel(sql_type = Text)]
-    user_id: String,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    last_seq: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pruned_seq: Option<i64>,
-}
-
-fn last_seqs(wanted: &[&UserId], connection: &mut StoreConnection) -> QueryResult<Vec<Seq>> {
-    match connection {
-        StoreConnection::Postgres(inner) => {
-            let names: Vec<&str> = wanted.iter().map(|user| user.as_str()).collect();
-            let rows: Vec<LastSeqRow> = diesel::sql_query(
-                "SELECT w.user_id,
-                        (SELECT e.seq FROM events e WHERE e.user_id = w.user_id
-                         ORDER BY e.seq DESC LIMIT 1) AS last_seq,
-                        (SELECT u.pruned_seq FROM users u WHERE u.user_id = w.user_id)
-                            AS pruned_seq
-                 FROM UNNEST($1) AS w (user_id)",
-            )
-            .bind::<Array<Text>, _>(names)
-            .load(inner)?;
-            let mut found: HashMap<String, Seq> = rows
-                .into_iter()
-                .map(|row| (row.user_id, Seq(row.last_seq.max(row.pruned_seq).unwrap_or(0))))
-                .collect();
-            Ok(wanted.iter().map(|user| found.remove(user.as_str()).unwrap_or_default()).collect())
-        }
-        StoreConnection::Sqlite(_) => {
-            wanted.iter().map(|user| Ok(bounds(user, connection)?.0)).collect()
-        }
-    }
-}
-
-/// The last place of a log, and how far it was pruned.
-pub(super) fn bounds(user: &UserId, connection: &mut StoreConnection) -> QueryResult<(Seq, Seq)> {
-    let last: Option<i64> = events::table
-        .filter(events::user_id.eq(user.as_str()))
-        .select(events::seq)
-        .order(events::seq.desc())
-        .first(connection)
-        .optional()?;
-    let pruned = pruned(user, connection)?;
-    Ok((Seq(last.unwrap_or(0)).max(pruned), pruned))
 }
 
 fn pruned(user: &UserId, connection: &mut StoreConnection) -> QueryResult<Seq> {

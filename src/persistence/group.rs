@@ -15,7 +15,7 @@ use super::messages::{
     SaveFloors, SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote,
     WriteNote, WritePush,
 };
-use super::{broadcasts, dead_letters, notes, pushes, sessions};
+use super::{broadcasts, dead_letters, many, notes, pushes, sessions};
 use crate::notes::{NoteChange, NoteError, Shared};
 use crate::protocol::{Epoch, NodeNumber, NoteId, Slot, UserId};
 
@@ -181,7 +181,7 @@ fn write_all(
             }
             Write::SaveFloors(SaveFloors(floors)) => {
                 let may = |floor: &&Floor| fence.lets(&floor.user, floor.epoch);
-                sessions::raise_floors(&floors.iter().filter(may).collect::<Vec<_>>(), connection)?;
+                many::raise_floors(&floors.iter().filter(may).collect::<Vec<_>>(), connection)?;
             }
             Write::DeleteSessions(DeleteSessions(names)) => {
                 for (user, session, epoch) in names {

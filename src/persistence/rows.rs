@@ -202,6 +202,12 @@ impl SessionRow {
         }
     }
 
+    /// Whose it is, and the session; none if it cannot be read.
+    pub(super) fn of_user(self) -> Option<(String, SessionRecord)> {
+        let user = self.user_id.clone();
+        Some((user, self.record()?))
+    }
+
     pub(super) fn record(self) -> Option<SessionRecord> {
         Some(SessionRecord {
             id: SessionId::new(&self.session_id).ok()?,
