@@ -9,7 +9,6 @@ mod slots;
 mod watch;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture};
@@ -27,7 +26,6 @@ use super::retry::RetryPolicy;
 use super::window::WindowLimits;
 use crate::clock;
 use crate::config::Config;
-use crate::dialect::EventFrames;
 use crate::metrics::Metrics;
 use crate::persistence::messages::{
     Appended, Floor, Flush, LogPruned, LogRead, ObservePruning, PersistencePort, SessionClaimed,
@@ -67,8 +65,6 @@ pub struct ReliableDelivery {
     unsaved: HashMap<SessionId, (UserId, SessionRecord, Epoch)>,
     /// Floors that could not be written yet.
     floors: Vec<Floor>,
-    /// Of the event that was fanned out last.
-    frames: Option<Arc<EventFrames>>,
     /// What the table held when that was last told.
     holdings: Holdings,
     myself: Option<Myself>,
@@ -105,7 +101,6 @@ impl ReliableDelivery {
             replies: Replies::default(),
             unsaved: HashMap::new(),
             floors: Vec::new(),
-            frames: None,
             holdings: Holdings::default(),
             myself: None,
             slots: Slots::default(),

@@ -14,6 +14,7 @@ mod publisher;
 pub mod retry;
 mod session;
 mod submit;
+mod tail;
 pub mod trace;
 mod user;
 pub mod window;

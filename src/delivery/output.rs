@@ -1,8 +1,11 @@
 //! What the pending-event table owes its host: everything it decided, as data.
 
+use std::sync::Arc;
+
+use crate::dialect::EventFrames;
 use crate::persistence::messages::{AppendEvent, Ticket};
 use crate::protocol::{
-    CloseCode, ConnectionId, Event, HubEvent, NoteId, Push, Seq, SessionId, SessionRecord, UserId,
+    CloseCode, ConnectionId, HubEvent, NoteId, Push, Seq, SessionId, SessionRecord, UserId,
 };
 use crate::registry::messages::SendKind;
 
@@ -16,7 +19,7 @@ pub enum Output {
         /// Whose they are.
         user: UserId,
         /// The event.
-        event: Event,
+        frames: Arc<EventFrames>,
         /// Only who joined this room gets it.
         room: Option<NoteId>,
         /// Who gets it; never empty.

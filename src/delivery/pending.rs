@@ -131,6 +131,8 @@ pub struct PendingTable {
     appends: HashMap<Ticket, PendingAppend>,
     claims: HashMap<Ticket, (UserId, AttachRequest)>,
     dirty: HashSet<(UserId, SessionId)>,
+    /// The users the end of whose log is kept.
+    tails: HashSet<UserId>,
     traces: Traces,
     closes: Closes,
     counts: Counts,
@@ -152,6 +154,7 @@ impl PendingTable {
             appends: HashMap::new(),
             claims: HashMap::new(),
             dirty: HashSet::new(),
+            tails: HashSet::new(),
             traces: Traces::new(limits.traces_max),
             closes: Closes::new(limits.traces_max),
             counts: Counts::default(),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::few::Few;
 use super::messages::{AttachKind, Receipt, WaitOutcome};
 use super::session::Session;
+use super::tail::Tail;
 use crate::dialect::DialectKind;
 use crate::persistence::messages::{Ticket, UserSnapshot};
 use crate::protocol::{Accounts, ConnectionId, Seq, SessionId, SessionRequest, Timestamp};
@@ -72,6 +73,8 @@ pub(super) struct User {
     pub(super) sessions: Few<SessionId, Box<Session>>,
     /// Every live connection.
     pub(super) connections: Few<ConnectionId, Tenant>,
+    /// The end of the log, while a live session is behind it.
+    pub(super) tail: Tail,
     /// Publishers that wait for acks.
     pub(super) waiters: Vec<Waiter>,
     /// Appends and claims that are not answered yet.
@@ -101,6 +104,12 @@ impl User {
             }
         };
         self.sessions.get(name).is_some_and(|session| session.link.is_some())
+    }
+
+    /// Whether a live session waits for what is in the log already.
+    pub(super) fn is_anyone_behind(&self) -> bool {
+        let mut sessions = self.sessions.values();
+        sessions.any(|session| session.link.is_some() && session.window.next() <= self.last_seq)
     }
 
     /// Whether nothing would be lost by forgetting it until it is needed again.

@@ -131,11 +131,6 @@ impl EventFrames {
         Arc::new(Self { event, frames: Default::default() })
     }
 
-    /// Whether these are the frames of `event`.
-    pub fn is_of(&self, event: &Event) -> bool {
-        self.event.seq == event.seq && Arc::ptr_eq(&self.event.content, &event.content)
-    }
-
     /// The event.
     pub fn event(&self) -> &Event {
         &self.event

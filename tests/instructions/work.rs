@@ -151,8 +151,7 @@ impl World {
                 let seq = Seq(self.lengths[of]);
                 self.table.appended(append.ticket, Ok(AppendOutcome::Stored(seq)), self.moment);
             }
-            Output::FanOut { user, event, targets, kind, .. } => {
-                let frames = EventFrames::new(event);
+            Output::FanOut { user, frames, targets, kind, .. } => {
                 black_box(frames.framed(DialectKind::Native));
                 if self.acks == Acks::OnRedelivery && kind == SendKind::First {
                     return;

@@ -15,7 +15,7 @@ use crate::persistence::messages::{
     Append, AppendEvent, ClaimSession, DeleteSessions, LoadUser, ReadLog, SaveFloors, SaveSessions,
     StoreError, Ticket,
 };
-use crate::protocol::{ConnectionId, Event, NoteId, SessionId, SessionRecord, UserId};
+use crate::protocol::{ConnectionId, NoteId, SessionId, SessionRecord, UserId};
 use crate::registry::messages::{Order, Orders, SendKind};
 
 /// Orders kept for a worker whose mailbox is full. Beyond, fan-outs are dropped: reliable
@@ -75,8 +75,8 @@ impl ReliableDelivery {
 
     fn perform_one(&mut self, output: Output, appends: &mut Vec<AppendEvent>) {
         match output {
-            Output::FanOut { user, event, room, targets, kind } => {
-                self.fan_out(&user, event, room.as_ref(), targets, kind);
+            Output::FanOut { user, frames, room, targets, kind } => {
+                self.fan_out(&user, &frames, room.as_ref(), targets, kind);
             }
             Output::Say { connection, push } => {
                 self.order(connection, Order::Say { connection, push });
@@ -137,12 +137,11 @@ impl ReliableDelivery {
     fn fan_out(
         &mut self,
         user: &UserId,
-        event: Event,
+        frames: &Arc<EventFrames>,
         room: Option<&NoteId>,
         mut targets: Vec<ConnectionId>,
         kind: SendKind,
     ) {
-        let frames = self.frames(event);
         let here = self.slots.here();
         while let Some(first) = targets.first() {
             let registry = first.registry(here);
@@ -150,17 +149,9 @@ impl ReliableDelivery {
             let theirs: Vec<_> =
                 targets.extract_if(.., |target| target.registry(here) == registry).collect();
             if let Some(registry) = self.registries.get_mut(&registry) {
-                let (user, frames, room) = (user.clone(), frames.clone(), room.cloned());
+                let (user, frames, room) = (user.clone(), Arc::clone(frames), room.cloned());
                 registry.orders.push(Order::FanOut { user, frames, room, targets: theirs, kind });
             }
-        }
-    }
-
-    /// The event's frames; those of the event before, if it is the same one for others.
-    fn frames(&mut self, event: Event) -> Arc<EventFrames> {
-        match &self.frames {
-            Some(frames) if frames.is_of(&event) => Arc::clone(frames),
-            Some(_) | None => Arc::clone(self.frames.insert(EventFrames::new(event))),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{Due, Entry, Moment, PendingTable};
 use crate::delivery::messages::DropReason;
 use crate::delivery::output::Output;
+use crate::dialect::EventFrames;
 use crate::protocol::{CloseCode, Event, OfflinePolicy, SessionId, UserId};
 use crate::registry::messages::SendKind;
 
@@ -10,6 +11,7 @@ impl PendingTable {
     /// Decides the fate of everything whose time has come.
     pub fn tick(&mut self, moment: Moment) {
         self.wall = moment.wall;
+        self.drop_tails();
         // What comes up again while this goes on waits for the next tick.
         for _ in 0..self.due.len() {
             let Some(due) = self.due.pop_due(moment.now) else { return };
@@ -82,9 +84,10 @@ impl PendingTable {
             again.push(Event::at(entry.seq, entry.content));
         }
         for event in again {
-            self.fan_out(user, event, None, vec![connection], SendKind::Redelivery);
+            let frames = EventFrames::new(event);
+            self.fan_out(user, frames, None, vec![connection], SendKind::Redelivery);
         }
-        self.pump(user, name);
+        self.pump(user, name, moment);
     }
 
     /// A session that asks for a full sync lost its connection and something it was owed.

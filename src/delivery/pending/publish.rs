@@ -10,6 +10,7 @@ use crate::delivery::output::{Answer, Output};
 use crate::delivery::session::Session;
 use crate::delivery::trace::Owed;
 use crate::delivery::user::{Tenant, User, Waiter};
+use crate::dialect::EventFrames;
 use crate::persistence::messages::{AppendEvent, AppendOutcome, StoreError, Ticket};
 use crate::protocol::{
     Audience, CloseCode, ConnectionId, Epoch, Event, EventContent, NoteId, OfflinePolicy, Seq,
@@ -148,8 +149,8 @@ impl PendingTable {
             let plain = plain_targets(loaded, &content, &audience);
             let sessions = loaded.sessions.values().filter(|session| session.is_for(&content));
             let sessions: Vec<_> = sessions.filter_map(|session| session.connection()).collect();
-            let event = Event::ephemeral(content);
-            self.fan_out_to(&user, event, &audience, (plain, sessions));
+            let frames = EventFrames::new(Event::ephemeral(content));
+            self.fan_out_to(&user, frames, &audience, (plain, sessions));
         }
         self.outputs.push(Output::Answer(ticket, Answer::Published(Ok(receipt))));
     }
@@ -159,22 +160,22 @@ impl PendingTable {
     fn fan_out_to(
         &mut self,
         user: &UserId,
-        event: Event,
+        frames: Arc<EventFrames>,
         audience: &Audience,
         (mut plain, mut sessions): (Vec<ConnectionId>, Vec<ConnectionId>),
     ) {
         if let Some(room) = &audience.room {
             let plain = std::mem::take(&mut plain);
-            self.fan_out(user, event.clone(), Some(room.clone()), plain, SendKind::First);
+            self.fan_out(user, frames.clone(), Some(room.clone()), plain, SendKind::First);
         }
         sessions.append(&mut plain);
-        self.fan_out(user, event, None, sessions, SendKind::First);
+        self.fan_out(user, frames, None, sessions, SendKind::First);
     }
 
     pub(super) fn fan_out(
         &mut self,
         user: &UserId,
-        event: Event,
+        frames: Arc<EventFrames>,
         room: Option<NoteId>,
         targets: Vec<ConnectionId>,
         kind: SendKind,
@@ -186,7 +187,7 @@ impl PendingTable {
             SendKind::First => self.counts.delivered += targets.len() as u64,
             SendKind::Redelivery => self.counts.redelivered += targets.len() as u64,
         }
-        self.outputs.push(Output::FanOut { user: user.clone(), event, room, targets, kind });
+        self.outputs.push(Output::FanOut { user: user.clone(), frames, room, targets, kind });
     }
 
     /// Puts a durable event in flight for every session that can take it now.
@@ -198,6 +199,7 @@ impl PendingTable {
         let plain = plain_targets(loaded, &append.content, &append.audience);
         let mut targets = Vec::with_capacity(loaded.sessions.len() + plain.len());
         let mut overflowed = Vec::new();
+        let mut is_anyone_behind = false;
         for session in loaded.sessions.values_mut() {
             let is_marked = append.need_full_sync.contains(&session.id);
             if is_marked && session.link.is_some() {
@@ -232,6 +234,7 @@ impl PendingTable {
                     targets.extend(session.connection());
                 }
                 Fate::Wait => {
+                    is_anyone_behind |= session.link.is_some();
                     let is_lost = session.link.is_none()
                         && session.policy == OfflinePolicy::FullSync
                         && session.due_at().is_none();
@@ -256,8 +259,11 @@ impl PendingTable {
                 self.due.push(due_at, Due::Session(user.clone(), session.id.clone()));
             }
         }
-        let event = Event::at(seq, Arc::clone(&append.content));
-        self.fan_out_to(user, event, &append.audience, (plain, targets));
+        let frames = EventFrames::new(Event::at(seq, Arc::clone(&append.content)));
+        if is_anyone_behind {
+            self.keep_tail(user, seq, &frames);
+        }
+        self.fan_out_to(user, frames, &append.audience, (plain, targets));
         for session in overflowed {
             self.overflow(user, &session);
         }

@@ -9,9 +9,13 @@ use crate::delivery::session::Session;
 use crate::delivery::trace::Owed;
 use crate::delivery::user::Tenant;
 use crate::delivery::window::InFlight;
+use crate::dialect::EventFrames;
 use crate::persistence::messages::{StoreError, Ticket};
 use crate::protocol::{Ack, ConnectionId, Event, OfflinePolicy, Seq, SessionId, UserId};
 use crate::registry::messages::SendKind;
+
+/// Users the end of whose log is kept in memory, each up to what one window holds.
+const TAILS_MAX: usize = 256;
 
 impl PendingTable {
     /// Settles deliveries. Late, repeated and unknown acks change nothing.
@@ -42,7 +46,7 @@ impl PendingTable {
         }
         self.notice_settled(user, &name, &settled);
         if is_behind {
-            self.pump(user, &name);
+            self.pump(user, &name, moment);
         }
     }
 
@@ -74,9 +78,10 @@ impl PendingTable {
             is_due
         });
         for (_, event) in events {
-            self.fan_out(user, event, None, vec![connection], SendKind::First);
+            let frames = EventFrames::new(event);
+            self.fan_out(user, frames, None, vec![connection], SendKind::First);
         }
-        self.pump(user, name);
+        self.pump(user, name, moment);
         self.schedule(user, name);
     }
 
@@ -98,13 +103,13 @@ impl PendingTable {
             names.push(session.id.clone());
         }
         for name in names {
-            self.pump(user, &name);
+            self.pump(user, &name, moment);
             self.schedule(user, &name);
         }
     }
 
-    /// Asks for more of the log if the session can take it.
-    pub(super) fn pump(&mut self, user: &UserId, name: &SessionId) {
+    /// Gives the session more of the log if it can take it: from memory, or by asking the store.
+    pub(super) fn pump(&mut self, user: &UserId, name: &SessionId, moment: Moment) {
         let limits = self.limits.window;
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
@@ -118,9 +123,15 @@ impl PendingTable {
         if !is_ready {
             return;
         }
-        session.reading = Some(ticket);
-        let after = session.window.next().previous();
         let events_max = limits.events_max - session.window.in_flight();
+        let (next, connection) = (session.window.next(), session.connection());
+        let at_hand = loaded.tail.from(next, events_max.max(1));
+        if let (false, Some(connection)) = (at_hand.is_empty(), connection) {
+            self.send_more(user, name, at_hand, connection, moment);
+            return;
+        }
+        session.reading = Some(ticket);
+        let after = next.previous();
         self.outputs.push(Output::ReadLog {
             user: user.clone(),
             session: name.clone(),
@@ -166,20 +177,57 @@ impl PendingTable {
             self.overflow(user, name);
             return;
         }
-        let before = session.window.next();
-        let taken = self.take_events(user, name, events, moment);
-        for event in taken {
-            self.fan_out(user, event, None, vec![connection], SendKind::First);
+        let events = events.into_iter().map(EventFrames::new).collect();
+        self.send_more(user, name, events, connection, moment);
+    }
+
+    /// Sends what may be put in flight of the next events, and goes on with those after them.
+    fn send_more(
+        &mut self,
+        user: &UserId,
+        name: &SessionId,
+        events: Vec<Arc<EventFrames>>,
+        connection: ConnectionId,
+        moment: Moment,
+    ) {
+        let next = |table: &mut Self| {
+            let session = table.loaded_mut(user)?.sessions.get(name)?;
+            Some(session.window.next())
+        };
+        let before = next(self);
+        for frames in self.take_events(user, name, events, moment) {
+            self.fan_out(user, frames, None, vec![connection], SendKind::First);
         }
         // An event too large for what is free waits for an ack, not for another look at the log.
-        let has_moved = self
-            .loaded_mut(user)
-            .and_then(|loaded| loaded.sessions.get(name))
-            .is_some_and(|session| session.window.next() > before);
-        if has_moved {
-            self.pump(user, name);
+        if next(self) > before {
+            self.pump(user, name, moment);
         }
         self.schedule(user, name);
+    }
+
+    /// Keeps the last event of a log in memory: a live session is not ready for it yet.
+    pub(super) fn keep_tail(&mut self, user: &UserId, seq: Seq, frames: &Arc<EventFrames>) {
+        let limits = self.limits.window;
+        let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
+        if loaded.tail.is_empty() {
+            if self.tails.len() >= TAILS_MAX {
+                return;
+            }
+            self.tails.insert(user.clone());
+        }
+        loaded.tail.push(seq, Arc::clone(frames), limits);
+    }
+
+    /// Lets go of the ends of logs that nobody is behind any more.
+    pub(super) fn drop_tails(&mut self) {
+        let users = &mut self.users;
+        self.tails.retain(|user| {
+            let Some(Entry::Loaded(loaded)) = users.get_mut(user) else { return false };
+            if !loaded.is_anyone_behind() {
+                loaded.tail.clear();
+            }
+            !loaded.tail.is_empty()
+        });
     }
 
     /// Puts events in flight while there is room, and settles those that are not for this
@@ -188,14 +236,15 @@ impl PendingTable {
         &mut self,
         user: &UserId,
         name: &SessionId,
-        events: Vec<Event>,
+        events: Vec<Arc<EventFrames>>,
         moment: Moment,
-    ) -> Vec<Event> {
+    ) -> Vec<Arc<EventFrames>> {
         let (limits, ack_wait) = (self.limits.window, self.limits.retry.ack_wait);
         let mut taken = Vec::with_capacity(events.len());
         let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return taken };
         let Some(session) = loaded.sessions.get_mut(name) else { return taken };
-        for event in events {
+        for frames in events {
+            let event = frames.event();
             let Some(seq) = event.seq else { continue };
             if seq < session.window.next() {
                 continue;
@@ -227,7 +276,7 @@ impl PendingTable {
             self.traces.sent(event.id(), trace, moment.wall);
             let content = Arc::clone(&event.content);
             session.window.offer(seq, content, moment.now + ack_wait, trace);
-            taken.push(event);
+            taken.push(frames);
         }
         taken
     }

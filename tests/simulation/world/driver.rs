@@ -48,12 +48,13 @@ impl World {
         self.performed += 1;
         assert!(self.performed < 100_000, "it runs away: {output:?}");
         match output {
-            Output::FanOut { user, event, targets, kind, .. } => {
+            Output::FanOut { user, frames, targets, kind, .. } => {
+                let event = frames.event();
                 assert!(!targets.is_empty());
                 for target in targets {
                     let owner = self.owners[&target];
                     assert_eq!(self.users[self.clients[owner].user], user, "another user's event");
-                    self.send(owner, target, &event, kind);
+                    self.send(owner, target, event, kind);
                 }
             }
             Output::Say { connection, push } => self.say(connection, push),

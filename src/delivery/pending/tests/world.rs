@@ -366,7 +366,8 @@ impl World {
 
     fn perform(&mut self, output: Output) {
         match output {
-            Output::FanOut { user, event, room, targets, kind } => {
+            Output::FanOut { user, frames, room, targets, kind } => {
+                let event = frames.event();
                 assert!(!targets.is_empty(), "an event for nobody");
                 for target in targets {
                     assert_eq!(self.owners[&target], user, "an event of another user");
