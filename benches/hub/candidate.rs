@@ -10,6 +10,7 @@ pub(crate) enum Candidate {
     HubSocketIo,
     Raw,
     RawCoalescing,
+    Actix,
     UWebSockets,
     Ws,
     SocketIo,
@@ -25,19 +26,20 @@ pub(crate) enum Candidate {
 }
 
 use Candidate::{
-    HubSocketIo, JetStream, JetStreamSync, Literal, Mosquitto, Nats, Nchan, Plain, PlainStored,
-    Raw, RawCoalescing, Reliable, SocketIo, SocketIoRecovery, Socketioxide, Sockudo, UWebSockets,
-    Ws,
+    Actix, HubSocketIo, JetStream, JetStreamSync, Literal, Mosquitto, Nats, Nchan, Plain,
+    PlainStored, Raw, RawCoalescing, Reliable, SocketIo, SocketIoRecovery, Socketioxide, Sockudo,
+    UWebSockets, Ws,
 };
 
 /// All of them, in the order of the tables.
-pub(crate) const ALL: [Candidate; 18] = [
+pub(crate) const ALL: [Candidate; 19] = [
     Plain,
     PlainStored,
     Reliable,
     HubSocketIo,
     Raw,
     RawCoalescing,
+    Actix,
     UWebSockets,
     Ws,
     SocketIo,
@@ -77,6 +79,7 @@ impl Candidate {
             HubSocketIo => "Staffetta, Socket.IO",
             Raw => "raw write loop",
             RawCoalescing => "raw write loop, coalescing",
+            Actix => "bare actix-web",
             UWebSockets => "uWebSockets",
             Ws => "ws",
             SocketIo => "socket.io",
@@ -105,6 +108,10 @@ impl Candidate {
             HubSocketIo => "Socket.IO over WebSocket, nothing stored, nothing acked; one worker",
             Raw => "one write per frame and connection",
             RawCoalescing => "one write per connection for all frames there are for it",
+            Actix => {
+                "lets connections in with one look at a token, on actix-web-actors, and does nothing \
+                 else; one worker"
+            }
             UWebSockets => "topics, no compression, no pings; one thread of Node",
             Ws => "a loop over the topic's sockets, no compression, `bufferutil`",
             SocketIo => {
@@ -142,6 +149,7 @@ impl Candidate {
             Plain | PlainStored | Reliable | HubSocketIo => Program::Hub,
             Raw => Program::Life("raw"),
             RawCoalescing => Program::Life("raw-coalescing"),
+            Actix => Program::Life("actix"),
             Literal => Program::Life("literal"),
             UWebSockets => Program::Node("uwebsockets.js", ""),
             Ws => Program::Node("ws.js", ""),
@@ -162,7 +170,7 @@ impl Candidate {
             Plain | PlainStored => Wire::Native,
             Reliable => Wire::NativeAcked,
             HubSocketIo | SocketIo | SocketIoRecovery | Socketioxide => Wire::SocketIo,
-            Raw | RawCoalescing | UWebSockets | Ws => Wire::Words,
+            Raw | RawCoalescing | Actix | UWebSockets | Ws => Wire::Words,
             Sockudo => Wire::Pusher,
             Nchan => Wire::Nchan,
             Mosquitto => Wire::Mqtt,
@@ -174,6 +182,11 @@ impl Candidate {
 
     pub(crate) fn is_ours(self) -> bool {
         self.program() == Program::Hub
+    }
+
+    /// Whether it does more than let connections in.
+    pub(crate) fn delivers(self) -> bool {
+        self != Actix
     }
 
     /// Whether the hub stores what is published.
@@ -188,7 +201,7 @@ impl Candidate {
 
     /// Whether it checks the token of each connection.
     pub(crate) fn checks_tokens(self) -> bool {
-        self.is_ours() || matches!(self, Raw | UWebSockets | Ws | SocketIo)
+        self.is_ours() || matches!(self, Raw | Actix | UWebSockets | Ws | SocketIo)
     }
 
     /// Connections of publishers that publish at a rate: one answers a request after the other.

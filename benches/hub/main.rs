@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     match words[..] {
         ["raw", port, key] => block_on(lives::raw::serve(port, key, Writes::Each)),
         ["raw-coalescing", port, key] => block_on(lives::raw::serve(port, key, Writes::Coalesced)),
+        ["actix", port, key] => lives::actix::serve(port.parse().unwrap(), key),
         ["literal", port, _] => block_on(lives::literal::serve(port)),
         _ => {
             pin(1);

@@ -144,7 +144,8 @@ fn command(candidate: Candidate, port: u16, folder: &TempDir, keys: &Keys) -> Co
     match candidate.program() {
         Program::Hub => {
             let mut command = pinned(&place, &["serve", "--listen", &format!("127.0.0.1:{port}")]);
-            for setting in LIMITS.iter().map(|&limit| limit.to_owned()).chain(keys.setting()) {
+            let limits = LIMITS.iter().map(|&limit| limit.to_owned());
+            for setting in limits.chain(keys.setting()).chain(tried()) {
                 command.args(["--set", &setting]);
             }
             command.env("STAFFETTA_LOG", "error");
@@ -180,6 +181,12 @@ fn command(candidate: Candidate, port: u16, folder: &TempDir, keys: &Keys) -> Co
             pinned(&place, &["-c", "nats.conf"])
         }
     }
+}
+
+/// Settings that are tried, of `SET`: `SET="database.group_max=64 log.level=info"`.
+fn tried() -> Vec<String> {
+    let set = std::env::var("SET").unwrap_or_default();
+    set.split_whitespace().map(str::to_owned).collect()
 }
 
 fn nginx(port: u16) -> String {

@@ -1,5 +1,6 @@
 //! What this program is besides the load: the limits, and the literal design.
 
+pub(crate) mod actix;
 pub(crate) mod literal;
 pub(crate) mod raw;
 pub(crate) mod sqlite;

@@ -27,7 +27,7 @@ const HELLO_BYTES: usize = 1_024;
 
 type Topics = Rc<RefCell<HashMap<String, Vec<Rc<TcpStream>>>>>;
 
-struct Door {
+pub(super) struct Door {
     key: DecodingKey,
     validation: Validation,
 }
@@ -47,7 +47,7 @@ pub(crate) async fn serve(port: &str, key_file: &str, writes: Writes) {
 }
 
 impl Door {
-    fn new(file: &Path) -> Self {
+    pub(super) fn new(file: &Path) -> Self {
         staffetta::auth::install_provider();
         let key = std::fs::read(file).unwrap();
         if key.starts_with(b"-----BEGIN") {
@@ -58,7 +58,7 @@ impl Door {
         Self { key, validation: Validation::new(Algorithm::HS256) }
     }
 
-    fn lets_in(&self, token: &str) -> bool {
+    pub(super) fn lets_in(&self, token: &str) -> bool {
         decode::<serde_json::Value>(token, &self.key, &self.validation).is_ok()
     }
 }

@@ -24,7 +24,7 @@ const PUBLISHERS: u64 = 4;
 const BATCH: u64 = 500;
 
 /// How often a batch is due at half the rate.
-const BEAT: Duration = Duration::from_millis(10);
+const BEAT: Duration = Duration::from_millis(2);
 
 const COLUMNS: &[Column] = &[
     ("acked deliveries/s", 0),

@@ -29,7 +29,9 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     table.turns(plan.rounds, &candidates(), |candidate| measure(candidate, plan)).await;
     let is_whole = table.print();
     for column in [2, 4] {
-        table.compare(Candidate::Plain.name(), Candidate::Raw.name(), column, "at most 1.3");
+        let plain = Candidate::Plain.name();
+        table.compare(plain, Candidate::Raw.name(), column, "at most 1.3");
+        table.compare(plain, Candidate::Actix.name(), column, "at most 1.3");
     }
     is_whole
 }
