@@ -19,6 +19,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/delivery/trace.rs", PURE),
     ("src/delivery/closes.rs", PURE),
     ("src/delivery/latency.rs", PURE),
+    ("src/delivery/tail.rs", PURE),
     ("src/delivery/output.rs", PURE),
     ("src/delivery/pending", PURE),
     ("src/notes/", PURE),

@@ -60,6 +60,8 @@ pub struct ReliableDelivery {
     tick: Duration,
     floor_flush: Duration,
     registries: HashMap<u32, Registry>,
+    /// Deliveries that were ordered since the last word to the registries.
+    targets: usize,
     replies: Replies,
     /// Sessions that could not be written yet: the store was full.
     unsaved: HashMap<SessionId, (UserId, SessionRecord, Epoch)>,
@@ -98,6 +100,7 @@ impl ReliableDelivery {
             tick: Duration::from_millis(config.delivery.tick_ms),
             floor_flush: Duration::from_millis(config.delivery.floor_flush_ms),
             registries: HashMap::new(),
+            targets: 0,
             replies: Replies::default(),
             unsaved: HashMap::new(),
             floors: Vec::new(),

@@ -11,6 +11,9 @@ use super::window::WindowLimits;
 use crate::dialect::EventFrames;
 use crate::protocol::Seq;
 
+/// What it holds at most, in windows: followers of one user are rarely further apart.
+const WINDOWS: usize = 4;
+
 /// Events one after the other, without a gap.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
@@ -19,14 +22,15 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Adds what is the last event of the log now, and lets go of what is more than a window holds.
+    /// Adds what is the last event of the log now, and lets go of what is more than some windows hold.
     pub(super) fn push(&mut self, seq: Seq, frames: Arc<EventFrames>, limits: WindowLimits) {
         if self.last().is_some_and(|last| last.next() != seq) {
             self.clear();
         }
         self.bytes += frames.event().content.bytes();
         self.events.push_back(frames);
-        while self.events.len() > limits.events_max || self.bytes > limits.bytes_max {
+        let (events_max, bytes_max) = (WINDOWS * limits.events_max, WINDOWS * limits.bytes_max);
+        while self.events.len() > events_max || self.bytes > bytes_max {
             let Some(first) = self.events.pop_front() else { return };
             self.bytes -= first.event().content.bytes();
         }
@@ -61,7 +65,7 @@ mod tests {
     use super::*;
     use crate::protocol::{Event, EventContent, EventId, NewEvent, Timestamp};
 
-    const LIMITS: WindowLimits = WindowLimits { events_max: 4, bytes_max: 1_000 };
+    const LIMITS: WindowLimits = WindowLimits { events_max: 1, bytes_max: 250 };
 
     fn event(seq: i64, bytes: usize) -> Arc<EventFrames> {
         let new = NewEvent::new("x".repeat(bytes));
@@ -97,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_no_more_bytes_than_a_window() {
+    fn it_holds_no_more_bytes_than_some_windows() {
         let mut tail = tail([1]);
         tail.push(Seq(2), event(2, 600), LIMITS);
         tail.push(Seq(3), event(3, 600), LIMITS);

@@ -22,6 +22,9 @@ use crate::registry::messages::{Order, Orders, SendKind};
 /// sessions get them again after `ack_wait`, plain ones are told at most once anyway.
 const UNSENT_MAX: usize = 65_536;
 
+/// Deliveries that go out before the publisher is answered.
+const FEW_TARGETS: usize = 16;
+
 /// The registry of one worker, and what is to be told to it.
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -68,9 +71,15 @@ impl ReliableDelivery {
             }
             self.append(&mut appends);
         }
+        // Where one thread writes both, the shorter is not to wait for the longer.
+        let are_few = std::mem::take(&mut self.targets) <= FEW_TARGETS;
+        if !are_few {
+            self.replies.answer_publishers();
+        }
         for registry in self.registries.values_mut() {
             registry.flush();
         }
+        self.replies.answer_publishers();
     }
 
     fn perform_one(&mut self, output: Output, appends: &mut Vec<AppendEvent>) {
@@ -143,6 +152,7 @@ impl ReliableDelivery {
         kind: SendKind,
     ) {
         let here = self.slots.here();
+        self.targets += targets.len();
         while let Some(first) = targets.first() {
             let registry = first.registry(here);
             // Nearly always everyone is on one worker, or few are.

@@ -35,6 +35,8 @@ struct Batch {
 pub(super) struct Replies {
     replies: HashMap<Ticket, Reply>,
     batches: HashMap<u64, Batch>,
+    /// Batches that are decided and whose publisher is not told yet.
+    complete: Vec<Batch>,
     next_batch: u64,
 }
 
@@ -126,6 +128,14 @@ impl Replies {
         if batch.open == 0
             && let Some(batch) = self.batches.remove(&number)
         {
+            self.complete.push(batch);
+        }
+    }
+
+    /// Answers the publishers all of whose events are decided.
+    pub(super) fn answer_publishers(&mut self) {
+        for batch in self.complete.drain(..) {
+            // Whoever asked may have stopped waiting.
             let _ = batch.reply.send(batch.results);
         }
     }

@@ -14,8 +14,8 @@ use crate::persistence::messages::{StoreError, Ticket};
 use crate::protocol::{Ack, ConnectionId, Event, OfflinePolicy, Seq, SessionId, UserId};
 use crate::registry::messages::SendKind;
 
-/// Users the end of whose log is kept in memory, each up to what one window holds.
-const TAILS_MAX: usize = 256;
+/// Users the end of whose log is kept in memory, each up to what four windows hold.
+const TAILS_MAX: usize = 64;
 
 impl PendingTable {
     /// Settles deliveries. Late, repeated and unknown acks change nothing.
