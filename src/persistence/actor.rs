@@ -19,7 +19,7 @@ use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler
 use tokio::sync::watch;
 
 pub use self::handle::PersistenceHandle;
-use super::connection::{self, Opener, StoreConnection, StoreSetupError};
+use super::connection::{Opener, StoreConnection, StoreSetupError};
 use super::events::LastSeqs;
 use super::file_lock::FileLock;
 use super::group::{self, Write};
@@ -44,10 +44,6 @@ const MAILBOX_MAX: usize = 16_384;
 /// log above the last written floor is sent again, more than it needs to be, and dead letters
 /// are lost.
 const KEPT_MAX: usize = 100_000;
-
-/// Writes after which the journal is copied to the file: few enough that it stays small, and more than
-/// there are in a group.
-const CHECKPOINT_WRITES: usize = 2_000;
 
 /// A write, or a read that must see every write before it.
 enum Job {
@@ -76,8 +72,6 @@ pub struct Persistence {
     waiting: Waiting,
     retention: RetentionConfig,
     dead_letters_max: u64,
-    /// What was written since the journal was last copied to the file.
-    unchecked: usize,
     is_pruning: bool,
     pruned: usize,
     observers: Vec<actix::Recipient<LogPruned>>,
@@ -150,7 +144,6 @@ impl Persistence {
             waiting: waiting.clone(),
             retention: retention.clone(),
             dead_letters_max,
-            unchecked: 0,
             is_pruning: false,
             pruned: 0,
             observers: Vec::new(),
@@ -210,7 +203,6 @@ impl Persistence {
         };
         self.note(&done.as_ref().map(|_| ()), events, started);
         let failed = done.as_ref().err().cloned();
-        self.checkpoint(events.max(writes.len()));
         self.kept = answers::answer(writes, done, &self.waiting);
         if self.kept.len() > KEPT_MAX {
             log::error!("{} writes of sessions and dead letters are given up", self.kept.len());
@@ -226,22 +218,6 @@ impl Persistence {
                 after.into_iter().for_each(|job| self.read_after(job));
             }
         }
-    }
-
-    /// Has the journal copied to the file by a reading thread, which waits for the disk in the writer's
-    /// place.
-    fn checkpoint(&mut self, written: usize) {
-        self.unchecked += written;
-        if self.unchecked < CHECKPOINT_WRITES {
-            return;
-        }
-        self.unchecked = 0;
-        self.readers.read(|connection| {
-            let done = connection.and_then(|connection| Ok(connection::checkpoint(connection)?));
-            if let Err(error) = done {
-                log::debug!("the journal is not copied now: {error}");
-            }
-        });
     }
 
     fn note(&mut self, done: &Result<(), &StoreError>, events: usize, started: Instant) {

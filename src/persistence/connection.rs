@@ -28,10 +28,6 @@ macro_rules! on_backend {
 }
 pub(super) use on_backend;
 
-/// Pages of SQLite's journal (4 KiB each) that make the writer itself copy them to the database file.
-/// A reading thread does that long before, as long as the writer now and then has nothing to do.
-const CHECKPOINT_PAGES: u32 = 32_000;
-
 /// A connection to either database. Chosen by the URL's scheme, never by trying.
 #[derive(diesel::MultiConnection)]
 pub(super) enum StoreConnection {
@@ -149,22 +145,13 @@ impl Opener {
                          PRAGMA foreign_keys = ON;
                          PRAGMA cache_size = -16384;
                          PRAGMA temp_store = MEMORY;
-                         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};",
+                         PRAGMA wal_autocheckpoint = 4000;",
                         self.busy_timeout.as_millis()
                     ))
                     .map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(StoreConnection::Sqlite(connection))
             }
         }
-    }
-}
-
-/// Copies what is committed from SQLite's journal to its file, as far as nobody holds that up. For
-/// Postgres there is nothing to do.
-pub(super) fn checkpoint(connection: &mut StoreConnection) -> QueryResult<()> {
-    match connection {
-        StoreConnection::Postgres(_) => Ok(()),
-        StoreConnection::Sqlite(inner) => inner.batch_execute("PRAGMA wal_checkpoint(PASSIVE)"),
     }
 }
 
