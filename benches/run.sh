@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the benches beside the peers: `benches/run.sh`, or some of them: `benches/run.sh fanout idle`.
 # ROUNDS=5 is how often each candidate has its turn; QUICK=1 only shows that everything works;
-# ONLY=Staffetta,NATS lets those take part whose names hold one of these.
+# ONLY=Staffetta,NATS lets those take part whose names hold one of these; SET="log.level=info" gives the
+# hub other settings.
 #
 # Scenarios: idle fanout unicast durable reconnect backlog most scale stuck. What can be installed
 # or built of the peers is; what cannot is left out, and that is said. `benches/run.sh cluster` has
