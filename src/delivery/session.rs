@@ -131,6 +131,15 @@ impl Session {
         }
     }
 
+    /// Has it looked at then, if it is away and must do a full sync for what it is owed now, unless it
+    /// is looked at anyway.
+    pub(super) fn look_for(&mut self, at: Instant) {
+        let is_lost = self.link.is_none() && self.policy == OfflinePolicy::FullSync;
+        if is_lost && self.due_at().is_none() {
+            self.look_at = Some(at);
+        }
+    }
+
     /// What an administrator sees of it.
     pub(super) fn status(&self, last: Seq) -> SessionStatus {
         SessionStatus {

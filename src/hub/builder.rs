@@ -153,8 +153,7 @@ impl HubBuilder {
         }
         let config = Arc::new(self.config);
         let (tickets, verifier) = verifier(self.verifier, &config.auth)?;
-        let keys = ApiKeys::from_config(&config.auth, self.api_key.as_deref())?;
-        let callers = Callers::new(keys, verifier.clone());
+        let callers = callers(&config.auth, self.api_key.as_deref(), &verifier)?;
         let metrics = Metrics::new();
         let membership = cluster::join(&config).await?;
         let persistence = start_persistence(&config, membership.as_ref(), &metrics)?;
@@ -163,8 +162,7 @@ impl HubBuilder {
             webhooks::start(&config.webhooks, self.on_event, store.dead_letters.clone(), &metrics)?;
         let view = membership.as_ref().map(Membership::view);
         let deliveries = describe_deliveries(&config, store, &metrics, &notices, view);
-        let on_workers = self.on_workers && config.delivery.threads == 0;
-        let (here, seats) = Seats::place(deliveries, on_workers);
+        let (here, seats) = Seats::place(deliveries, &config.delivery, self.on_workers);
         let places = Places::new(&metrics);
         let (cluster, ports) = join(&places, membership, &config, here, store).await?;
         let everywhere = cluster.as_ref().map_or(store, Cluster::store).clone();
@@ -245,6 +243,15 @@ fn verifier(
     };
     let tickets = Arc::new(Tickets::default());
     Ok((Arc::clone(&tickets), Arc::new(TicketVerifier { tickets, tokens })))
+}
+
+/// Who may call the API: by keys, or by tokens.
+fn callers(
+    auth: &AuthConfig,
+    own: Option<&str>,
+    verifier: &Arc<dyn TokenVerifier>,
+) -> Result<Callers, AuthSetupError> {
+    Ok(Callers::new(ApiKeys::from_config(auth, own)?, Arc::clone(verifier)))
 }
 
 /// Starts to wake sleeping devices, if the configuration says whom push services write to.

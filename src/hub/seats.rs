@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, Arbiter, Context};
 
+use crate::config::DeliveryConfig;
 use crate::delivery::actor::{self, ReliableDelivery};
 use crate::delivery::messages::DeliveryPorts;
 
@@ -28,12 +29,21 @@ struct Seat {
 }
 
 impl Seats {
-    /// Starts each actor on a thread of its own, or keeps it for a worker.
-    pub(super) fn place(actors: Vec<ReliableDelivery>, on_workers: bool) -> (DeliveryPorts, Self) {
+    /// Starts each actor on a thread of its own; or keeps it for a worker, where the server has those
+    /// and the configuration asks for no threads.
+    pub(super) fn place(
+        actors: Vec<ReliableDelivery>,
+        config: &DeliveryConfig,
+        on_workers: bool,
+    ) -> (DeliveryPorts, Self) {
         let mut ports = Vec::with_capacity(actors.len());
         let mut seats = Self { arbiters: Vec::new(), waiting: Mutex::default() };
         for actor in actors {
-            let addr = if on_workers { seats.keep(actor) } else { seats.start(actor) };
+            let addr = if on_workers && config.threads == 0 {
+                seats.keep(actor)
+            } else {
+                seats.start(actor)
+            };
             ports.push(actor::port(&addr));
         }
         (DeliveryPorts::new(ports), seats)

@@ -14,7 +14,7 @@ use staffetta::delivery::retry::RetryPolicy;
 use staffetta::delivery::window::WindowLimits;
 use staffetta::dialect::socketio::Marking;
 use staffetta::dialect::socketio::packet::Packet;
-use staffetta::dialect::{Dialect, DialectKind, EventFrames, native::Native, updates::Updates};
+use staffetta::dialect::{Dialect, DialectKind, native::Native, updates::Updates};
 use staffetta::persistence::messages::{AppendOutcome, Claim, DuplicateKey, UserSnapshot};
 use staffetta::protocol::{
     Accounts, Ack, Audience, ConnectionId, Event, EventContent, EventId, HubEventKinds, NewEvent,

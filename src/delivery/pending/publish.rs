@@ -235,12 +235,7 @@ impl PendingTable {
                 }
                 Fate::Wait => {
                     is_anyone_behind |= session.link.is_some();
-                    let is_lost = session.link.is_none()
-                        && session.policy == OfflinePolicy::FullSync
-                        && session.due_at().is_none();
-                    if is_lost {
-                        session.look_at = Some(moment.now + ack_wait);
-                    }
+                    session.look_for(moment.now + ack_wait);
                 }
                 Fate::Nothing => {}
                 // Settled at once if it is up to there, else when the log is read up to it.

@@ -11,7 +11,7 @@ use crate::delivery::user::Tenant;
 use crate::delivery::window::InFlight;
 use crate::dialect::EventFrames;
 use crate::persistence::messages::{StoreError, Ticket};
-use crate::protocol::{Ack, ConnectionId, Event, OfflinePolicy, Seq, SessionId, UserId};
+use crate::protocol::{Ack, ConnectionId, Event, Seq, SessionId, UserId};
 use crate::registry::messages::SendKind;
 
 /// Users the end of whose log is kept in memory, each up to what four windows hold.
@@ -96,10 +96,7 @@ impl PendingTable {
         loaded.last_seq = seq;
         let mut names = Vec::with_capacity(loaded.sessions.len());
         for session in loaded.sessions.values_mut() {
-            let is_lost = session.link.is_none() && session.policy == OfflinePolicy::FullSync;
-            if is_lost && session.due_at().is_none() {
-                session.look_at = Some(look_at);
-            }
+            session.look_for(look_at);
             names.push(session.id.clone());
         }
         for name in names {
