@@ -9,6 +9,7 @@ pub(crate) enum Candidate {
     Reliable,
     HubSocketIo,
     Raw,
+    RawLong,
     RawCoalescing,
     Actix,
     UWebSockets,
@@ -27,17 +28,18 @@ pub(crate) enum Candidate {
 
 use Candidate::{
     Actix, HubSocketIo, JetStream, JetStreamSync, Literal, Mosquitto, Nats, Nchan, Plain,
-    PlainStored, Raw, RawCoalescing, Reliable, SocketIo, SocketIoRecovery, Socketioxide, Sockudo,
-    UWebSockets, Ws,
+    PlainStored, Raw, RawCoalescing, RawLong, Reliable, SocketIo, SocketIoRecovery, Socketioxide,
+    Sockudo, UWebSockets, Ws,
 };
 
 /// All of them, in the order of the tables.
-pub(crate) const ALL: [Candidate; 19] = [
+pub(crate) const ALL: [Candidate; 20] = [
     Plain,
     PlainStored,
     Reliable,
     HubSocketIo,
     Raw,
+    RawLong,
     RawCoalescing,
     Actix,
     UWebSockets,
@@ -78,6 +80,7 @@ impl Candidate {
             Reliable => "Staffetta, reliable",
             HubSocketIo => "Staffetta, Socket.IO",
             Raw => "raw write loop",
+            RawLong => "raw write loop, as long as `/ws`",
             RawCoalescing => "raw write loop, coalescing",
             Actix => "bare actix-web",
             UWebSockets => "uWebSockets",
@@ -107,6 +110,7 @@ impl Candidate {
             }
             HubSocketIo => "Socket.IO over WebSocket, nothing stored, nothing acked; one worker",
             Raw => "one write per frame and connection",
+            RawLong => "the same, each frame as long as the hub's is, which names the event",
             RawCoalescing => "one write per connection for all frames there are for it",
             Actix => {
                 "lets connections in with one look at a token, on actix-web-actors, and does nothing \
@@ -148,6 +152,7 @@ impl Candidate {
         match self {
             Plain | PlainStored | Reliable | HubSocketIo => Program::Hub,
             Raw => Program::Life("raw"),
+            RawLong => Program::Life("raw-long"),
             RawCoalescing => Program::Life("raw-coalescing"),
             Actix => Program::Life("actix"),
             Literal => Program::Life("literal"),
@@ -170,7 +175,7 @@ impl Candidate {
             Plain | PlainStored => Wire::Native,
             Reliable => Wire::NativeAcked,
             HubSocketIo | SocketIo | SocketIoRecovery | Socketioxide => Wire::SocketIo,
-            Raw | RawCoalescing | Actix | UWebSockets | Ws => Wire::Words,
+            Raw | RawLong | RawCoalescing | Actix | UWebSockets | Ws => Wire::Words,
             Sockudo => Wire::Pusher,
             Nchan => Wire::Nchan,
             Mosquitto => Wire::Mqtt,
@@ -201,7 +206,7 @@ impl Candidate {
 
     /// Whether it checks the token of each connection.
     pub(crate) fn checks_tokens(self) -> bool {
-        self.is_ours() || matches!(self, Raw | Actix | UWebSockets | Ws | SocketIo)
+        self.is_ours() || matches!(self, Raw | RawLong | Actix | UWebSockets | Ws | SocketIo)
     }
 
     /// Connections of publishers that publish at a rate: one answers a request after the other.

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
         ["raw", port, key] => block_on(lives::raw::serve(port, key, Writes::Each)),
+        ["raw-long", port, key] => block_on(lives::raw::serve(port, key, Writes::EachAsLong)),
         ["raw-coalescing", port, key] => block_on(lives::raw::serve(port, key, Writes::Coalesced)),
         ["actix", port, key] => lives::actix::serve(port.parse().unwrap(), key),
         ["literal", port, _] => block_on(lives::literal::serve(port)),

@@ -50,7 +50,7 @@ impl Plan {
             unicast_rate: 2_000,
             batches: 40,
             idle: 5_000,
-            idle_most: 19_000,
+            idle_most: 18_000,
             connects_rs256: 2_000,
             reconnects: 2_000,
             owed: 1_000_000,

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::{open_all, who};
 use crate::candidate::ALL;
-use crate::candidate::Candidate::{self, JetStream, JetStreamSync, RawCoalescing};
+use crate::candidate::Candidate::{
+    self, JetStream, JetStreamSync, PlainStored, RawCoalescing, RawLong,
+};
 use crate::load::subscriber::{Opening, Subscriber};
 use crate::plan::Plan;
 use crate::server::Server;
@@ -52,7 +54,7 @@ pub(crate) async fn most(plan: &'static Plan) -> bool {
 fn candidates() -> Vec<Candidate> {
     let mut candidates = ALL.to_vec();
     candidates.retain(|one| {
-        ![Candidate::PlainStored, RawCoalescing, JetStream, JetStreamSync].contains(one)
+        ![PlainStored, RawCoalescing, RawLong, JetStream, JetStreamSync].contains(one)
     });
     candidates
 }

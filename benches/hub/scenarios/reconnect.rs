@@ -8,7 +8,9 @@ use tokio::task::spawn_local;
 
 use super::{follow_all, open_all, who};
 use crate::candidate::ALL;
-use crate::candidate::Candidate::{self, JetStreamSync, PlainStored, RawCoalescing};
+use crate::candidate::Candidate::{
+    self, JetStream, JetStreamSync, PlainStored, RawCoalescing, RawLong,
+};
 use crate::load::publisher::{Published, Publisher, Until};
 use crate::load::subscriber::{Opening, Subscriber};
 use crate::load::tally::{Tally, Times};
@@ -32,7 +34,10 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     let title = format!("{} sessions come back at once", plan.reconnects);
     let mut table = Table::new(&title, COLUMNS);
     let mut candidates = ALL.to_vec();
-    candidates.retain(|one| ![JetStreamSync, PlainStored, RawCoalescing].contains(one));
+    candidates.retain(|one| {
+        one.delivers()
+            && ![JetStream, JetStreamSync, PlainStored, RawCoalescing, RawLong].contains(one)
+    });
     table.turns(plan.rounds, &candidates, |candidate| measure(candidate, plan)).await;
     table.print()
 }

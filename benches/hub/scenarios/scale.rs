@@ -39,7 +39,7 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     let title = format!("Cost against size: Staffetta, reliable, {RATE} events/s");
     let mut table = Table::new(&title, COLUMNS);
     for (grown, name, part) in [
-        (Grown::Users, "users that are connected", 100),
+        (Grown::Users, "users that are connected", 125),
         (Grown::Sessions, "sessions that are away", 10),
         (Grown::Log, "events in the log", 1),
     ] {
