@@ -11,7 +11,8 @@ use super::window::WindowLimits;
 use crate::dialect::EventFrames;
 use crate::protocol::Seq;
 
-/// What it holds at most, in windows: followers of one user are rarely further apart.
+/// How many windows of events it holds at most, of the bytes of one: followers of one user are rarely
+/// further apart.
 const WINDOWS: usize = 4;
 
 /// Events one after the other, without a gap.
@@ -22,15 +23,15 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Adds what is the last event of the log now, and lets go of what is more than some windows hold.
+    /// Adds what is the last event of the log now, and lets go of what is more than it may hold.
     pub(super) fn push(&mut self, seq: Seq, frames: Arc<EventFrames>, limits: WindowLimits) {
         if self.last().is_some_and(|last| last.next() != seq) {
             self.clear();
         }
         self.bytes += frames.event().content.bytes();
         self.events.push_back(frames);
-        let (events_max, bytes_max) = (WINDOWS * limits.events_max, WINDOWS * limits.bytes_max);
-        while self.events.len() > events_max || self.bytes > bytes_max {
+        let events_max = WINDOWS * limits.events_max;
+        while self.events.len() > events_max || self.bytes > limits.bytes_max {
             let Some(first) = self.events.pop_front() else { return };
             self.bytes -= first.event().content.bytes();
         }
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
     use crate::protocol::{Event, EventContent, EventId, NewEvent, Timestamp};
 
-    const LIMITS: WindowLimits = WindowLimits { events_max: 1, bytes_max: 250 };
+    const LIMITS: WindowLimits = WindowLimits { events_max: 1, bytes_max: 1_000 };
 
     fn event(seq: i64, bytes: usize) -> Arc<EventFrames> {
         let new = NewEvent::new("x".repeat(bytes));
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_no_more_bytes_than_some_windows() {
+    fn it_holds_no_more_bytes_than_a_window() {
         let mut tail = tail([1]);
         tail.push(Seq(2), event(2, 600), LIMITS);
         tail.push(Seq(3), event(3, 600), LIMITS);

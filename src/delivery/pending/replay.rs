@@ -14,7 +14,7 @@ use crate::persistence::messages::{StoreError, Ticket};
 use crate::protocol::{Ack, ConnectionId, Event, Seq, SessionId, UserId};
 use crate::registry::messages::SendKind;
 
-/// Users the end of whose log is kept in memory, each up to what four windows hold.
+/// Users the end of whose log is kept in memory, each up to four windows of events and the bytes of one.
 const TAILS_MAX: usize = 64;
 
 impl PendingTable {
