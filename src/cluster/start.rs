@@ -33,6 +33,9 @@ use crate::persistence::messages::PersistencePort;
 use crate::protocol::{Epoch, NodeNumber, Slot, UserId};
 use crate::registry::{Directory, Rooms};
 
+/// How long a node waits until its own actors have the slots that are fixed.
+const TAKEN_WAIT_MAX: Duration = Duration::from_millis(100);
+
 /// How long leaving waits for the slots to be let go.
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -256,10 +259,11 @@ async fn run(parts: ClusterParts, arbiter: ArbiterHandle) -> Result<Cluster, Bus
                 leaves.push(leave);
             }
         }
-        // The delivery actors may start only once this node does.
         Owners::Fixed(slots) => {
-            let node = node.clone();
-            actix::spawn(async move { node.take(slots).await });
+            let taking = node.clone();
+            let taken = actix::spawn(async move { taking.take(slots).await });
+            // Delivery actors that wait for the server's workers take them when those start.
+            let _ = tokio::time::timeout(TAKEN_WAIT_MAX, taken).await;
         }
     }
     actix::spawn(node.clone().beat());
