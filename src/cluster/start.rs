@@ -210,6 +210,14 @@ impl Cluster {
     }
 }
 
+/// Takes slots that are fixed. Delivery actors that wait for the server's workers have them when those
+/// start.
+async fn take(node: Node, slots: Vec<(Slot, Epoch)>) {
+    let taken = actix::spawn(async move { node.take(slots).await });
+    // It goes on by itself.
+    let _ = tokio::time::timeout(TAKEN_WAIT_MAX, taken).await;
+}
+
 async fn run(parts: ClusterParts, arbiter: ArbiterHandle) -> Result<Cluster, BusError> {
     let ClusterParts { config, name, view, bus, here, store, directory, .. } = parts;
     let (rooms, owners) = (parts.rooms, parts.owners);
@@ -259,12 +267,7 @@ async fn run(parts: ClusterParts, arbiter: ArbiterHandle) -> Result<Cluster, Bus
                 leaves.push(leave);
             }
         }
-        Owners::Fixed(slots) => {
-            let taking = node.clone();
-            let taken = actix::spawn(async move { taking.take(slots).await });
-            // Delivery actors that wait for the server's workers take them when those start.
-            let _ = tokio::time::timeout(TAKEN_WAIT_MAX, taken).await;
-        }
+        Owners::Fixed(slots) => take(node.clone(), slots).await,
     }
     actix::spawn(node.clone().beat());
     let stores = are_apart.then(|| Stores::new(asking.clone(), store.clone()).start());
