@@ -210,8 +210,8 @@ impl Persistence {
         }
         match &failed {
             Some(error) => {
-                loads.into_iter().for_each(|load| answers::loaded(load, Err(error.clone())));
-                after.into_iter().for_each(|job| answers::refuse(job, error));
+                let jobs = loads.into_iter().map(Job::Load).chain(after);
+                jobs.for_each(|job| answers::refuse(job, error));
             }
             None => {
                 self.load(loads);
@@ -255,7 +255,7 @@ impl Persistence {
                 }
             }
             Err(error) => {
-                loads.into_iter().for_each(|load| answers::loaded(load, Err(error.clone())));
+                loads.into_iter().for_each(|load| answers::refuse(Job::Load(load), &error));
                 self.drop_broken();
             }
         }

@@ -42,15 +42,20 @@ fn failing_disk(folder: &Path) -> Option<Extra> {
     Some(Extra { settings: Vec::new(), environment })
 }
 
+/// A hub on such a disk; none where that cannot be had, which is said.
+async fn life_on_failing_disk(fault: &str) -> Option<Life> {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(extra) = failing_disk(folder.path()) else {
+        eprintln!("left out: {fault} needs cc");
+        return None;
+    };
+    let url = format!("sqlite://{}", folder.path().join("hub.db").display());
+    Some(Life::start_on(folder, url, extra).await)
+}
+
 fn disk_fails(fault: &'static str) {
     run(async {
-        let folder = tempfile::tempdir().unwrap();
-        let Some(extra) = failing_disk(folder.path()) else {
-            eprintln!("left out: {fault} needs cc");
-            return;
-        };
-        let url = format!("sqlite://{}", folder.path().join("hub.db").display());
-        let mut life = Life::start_on(folder, url, extra).await;
+        let Some(mut life) = life_on_failing_disk(fault).await else { return };
         for _ in 0..2 {
             std::fs::write(life.file(fault), "").unwrap();
             life.expect_refusals(5 * scale(), REFUSED_WITHIN).await;
@@ -78,13 +83,7 @@ fn a_disk_that_cannot_sync_refuses_publishers_loses_nothing_and_recovers() {
 #[test]
 fn a_slow_disk_makes_publishers_wait_and_loses_nothing() {
     run(async {
-        let folder = tempfile::tempdir().unwrap();
-        let Some(extra) = failing_disk(folder.path()) else {
-            eprintln!("left out: a slow disk needs cc");
-            return;
-        };
-        let url = format!("sqlite://{}", folder.path().join("hub.db").display());
-        let life = Life::start_on(folder, url, extra).await;
+        let Some(life) = life_on_failing_disk("a slow disk").await else { return };
         std::fs::write(life.file("slow"), "").unwrap();
         let (mut waits, deadline) = (0, Instant::now() + SLOW_MAX);
         while waits < 5 * scale() {
