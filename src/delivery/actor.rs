@@ -21,7 +21,7 @@ use super::messages::{
     Revoke, Revoked, SyncComplete, TraceEvent, Unreachable,
 };
 use super::notices::Notices;
-use super::pending::{AttachRequest, Holdings, Limits, Moment, PendingTable};
+use super::pending::{AttachRequest, FloorRounds, Holdings, Limits, Moment, PARTS, PendingTable};
 use super::retry::RetryPolicy;
 use super::window::WindowLimits;
 use crate::clock;
@@ -59,6 +59,7 @@ pub struct ReliableDelivery {
     notices: Notices,
     tick: Duration,
     floor_flush: Duration,
+    floor_rounds: FloorRounds,
     registries: HashMap<u32, Registry>,
     /// Deliveries that were ordered since the last word to the registries.
     targets: usize,
@@ -99,6 +100,7 @@ impl ReliableDelivery {
             notices,
             tick: Duration::from_millis(config.delivery.tick_ms),
             floor_flush: Duration::from_millis(config.delivery.floor_flush_ms),
+            floor_rounds: FloorRounds::default(),
             registries: HashMap::new(),
             targets: 0,
             replies: Replies::default(),
@@ -191,7 +193,11 @@ impl Actor for ReliableDelivery {
             .into_actor(self),
         );
         ctx.run_interval(self.tick, |actor, _| actor.beat());
-        ctx.run_interval(self.floor_flush, |actor, _| actor.write_floors());
+        let part = (self.floor_flush / PARTS).max(Duration::from_millis(1));
+        ctx.run_interval(part, |actor, _| {
+            let max = actor.floor_rounds.next_part(actor.table.changed_floors());
+            actor.write_floors(max);
+        });
         ctx.run_interval(MEASURE_EVERY, |actor, _| actor.measure());
         ctx.run_interval(EVICT_EVERY, |actor, _| actor.table.evict(USER_IDLE, clock::now()));
     }
@@ -323,7 +329,7 @@ impl Handler<FlushFloors> for ReliableDelivery {
     type Result = ();
 
     fn handle(&mut self, FlushFloors(reply): FlushFloors, ctx: &mut Self::Context) {
-        self.write_floors();
+        self.write_floors(usize::MAX);
         let flush = self.persistence.flush.send(Flush(reply));
         ctx.spawn(
             async move {

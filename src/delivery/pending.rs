@@ -5,6 +5,7 @@
 //! is owed, in flight or settled: never two of them, never none.
 
 mod attach;
+mod floors;
 mod holdings;
 mod notices;
 mod overdue;
@@ -23,16 +24,15 @@ use super::messages::{
 };
 use super::output::{Answer, Output};
 use super::retry::{DueQueue, RetryPolicy};
-use super::session::Session;
 use super::trace::Traces;
 use super::user::{Tenant, User};
 use super::window::WindowLimits;
 use crate::dialect::DialectKind;
-use crate::persistence::messages::{Floor, StoreError, Ticket, UserSnapshot};
-use crate::protocol::{
-    CloseCode, ConnectionId, Epoch, HubEventKinds, Seq, SessionId, Timestamp, UserId,
-};
+use crate::persistence::messages::{StoreError, Ticket, UserSnapshot};
+use crate::protocol::{CloseCode, ConnectionId, HubEventKinds, Seq, SessionId, Timestamp, UserId};
 
+use self::floors::mark_dirty;
+pub use self::floors::{FloorRounds, PARTS};
 pub use self::holdings::Holdings;
 use self::publish::PendingAppend;
 
@@ -130,7 +130,8 @@ pub struct PendingTable {
     due: DueQueue<Due>,
     appends: HashMap<Ticket, PendingAppend>,
     claims: HashMap<Ticket, (UserId, AttachRequest)>,
-    dirty: HashSet<(UserId, SessionId)>,
+    /// Sessions whose floor is to be written, in the order they changed.
+    dirty: VecDeque<(UserId, SessionId)>,
     /// The users the end of whose log is kept.
     tails: HashSet<UserId>,
     traces: Traces,
@@ -153,7 +154,7 @@ impl PendingTable {
             due: DueQueue::new(),
             appends: HashMap::new(),
             claims: HashMap::new(),
-            dirty: HashSet::new(),
+            dirty: VecDeque::new(),
             tails: HashSet::new(),
             traces: Traces::new(limits.traces_max),
             closes: Closes::new(limits.traces_max),
@@ -241,24 +242,6 @@ impl PendingTable {
         if let Some(loaded) = self.loaded_mut(user) {
             loaded.pruned = loaded.pruned.max(up_to);
         }
-    }
-
-    /// The floors that changed since this was last asked.
-    pub fn take_floors(&mut self) -> Vec<Floor> {
-        let mut floors = Vec::with_capacity(self.dirty.len());
-        for (user, session) in std::mem::take(&mut self.dirty) {
-            let Some(Entry::Loaded(loaded)) = self.users.get_mut(&user) else { continue };
-            let Some(session) = loaded.sessions.get_mut(&session) else { continue };
-            session.floor_dirty = false;
-            floors.push(Floor {
-                user,
-                session: session.id.clone(),
-                floor: session.window.floor(),
-                acked_at: session.acked_at.unwrap_or_default(),
-                epoch: Epoch::default(),
-            });
-        }
-        floors
     }
 
     /// The users with a live connection but no durable session.
@@ -365,14 +348,6 @@ impl PendingTable {
             Waiting::FullSync(ticket, _) => (ticket, Answer::FullSync(FullSyncOrder::Unavailable)),
         };
         self.outputs.push(Output::Answer(ticket, answer));
-    }
-}
-
-/// Notes that a session's floor is to be written.
-fn mark_dirty(dirty: &mut HashSet<(UserId, SessionId)>, user: &UserId, session: &mut Session) {
-    if !session.floor_dirty {
-        session.floor_dirty = true;
-        dirty.insert((user.clone(), session.id.clone()));
     }
 }
 

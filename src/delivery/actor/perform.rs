@@ -242,11 +242,11 @@ impl ReliableDelivery {
         }
     }
 
-    /// Hands changed floors, and sessions that did not fit before, to the store.
-    pub(super) fn write_floors(&mut self) {
+    /// Hands changed floors, at most so many, and sessions that did not fit before, to the store.
+    pub(super) fn write_floors(&mut self, max: usize) {
         self.save_sessions();
         let slots = &self.slots;
-        self.floors.extend(self.table.take_floors().into_iter().map(|mut floor| {
+        self.floors.extend(self.table.take_floors(max).into_iter().map(|mut floor| {
             floor.epoch = slots.epoch_of(&floor.user);
             floor
         }));

@@ -186,7 +186,7 @@ impl Handler<SlotOrder> for ReliableDelivery {
                     });
                 }
                 self.let_in();
-                self.write_floors();
+                self.write_floors(usize::MAX);
                 let flush = self.persistence.flush.send(Flush(reply));
                 ctx.spawn(
                     async move {

@@ -22,7 +22,7 @@ impl World {
                 self.perform(output);
             }
             // After what was decided: a floor must not be written before the mark beside it.
-            for floor in self.table.take_floors() {
+            for floor in self.table.take_floors(usize::MAX) {
                 self.note(|| format!("floor {floor:?}"));
                 self.store.waiting.push_back(Job::Floor(floor.session, floor.floor));
             }

@@ -358,7 +358,7 @@ impl World {
             outputs.into_iter().for_each(|output| self.perform(output));
         }
         if self.takes_floors {
-            for floor in self.table.take_floors() {
+            for floor in self.table.take_floors(usize::MAX) {
                 self.store.save_floor(floor);
             }
         }
