@@ -23,6 +23,7 @@ use super::connection::{Opener, StoreConnection, StoreSetupError};
 use super::events::LastSeqs;
 use super::file_lock::FileLock;
 use super::group::{self, Write};
+use super::journal::{self, Journal};
 use super::messages::{
     Append, BroadcastProgress, ClaimSession, DeleteSessions, FenceNotes, Flush, LoadUser,
     LogPruned, NextBroadcast, ObservePruning, PersistencePort, ReadUnsettled, SaveFloors,
@@ -60,6 +61,8 @@ pub struct Persistence {
     /// None after it broke, until the next group opens another.
     connection: Option<StoreConnection>,
     readers: Readers,
+    /// Where the database has one to be copied.
+    journal: Option<Journal>,
     last: LastSeqs,
     /// This node, where there are others that may write.
     here: Option<NodeNumber>,
@@ -131,6 +134,7 @@ impl Persistence {
         let waiting = shared.unwrap_or_else(|| Waiting::new(database.queue_max));
         let (ending, ended) = watch::channel(());
         let actor = Self {
+            journal: Journal::start(&opener)?,
             opener,
             connection: Some(connection),
             readers: Readers::start(pool, database.readers)?,
@@ -196,6 +200,7 @@ impl Persistence {
             }
         }
         let events = std::mem::take(&mut self.events);
+        let pages = journal::pages(&writes);
         let last = &mut self.last;
         let done = match open(&self.opener, &mut self.connection) {
             Ok(connection) => group::commit(&writes, last, self.here, connection),
@@ -216,7 +221,15 @@ impl Persistence {
             None => {
                 self.load(loads);
                 after.into_iter().for_each(|job| self.read_after(job));
+                self.wrote(pages);
             }
+        }
+    }
+
+    /// Takes note of what was written, once nobody waits for it any more.
+    fn wrote(&mut self, pages: usize) {
+        if let (Some(journal), Some(connection)) = (&mut self.journal, &mut self.connection) {
+            journal.wrote(pages, connection);
         }
     }
 

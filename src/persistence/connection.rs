@@ -95,6 +95,10 @@ impl Opener {
         self
     }
 
+    pub(super) fn is_sqlite(&self) -> bool {
+        matches!(self.target, Target::Sqlite(_))
+    }
+
     /// Takes the file of a SQLite database for this process; several may share Postgres.
     pub(super) fn lock(&self) -> Result<Option<FileLock>, StoreSetupError> {
         match &self.target {
@@ -145,7 +149,7 @@ impl Opener {
                          PRAGMA foreign_keys = ON;
                          PRAGMA cache_size = -16384;
                          PRAGMA temp_store = MEMORY;
-                         PRAGMA wal_autocheckpoint = 4000;",
+                         PRAGMA wal_autocheckpoint = 16000;",
                         self.busy_timeout.as_millis()
                     ))
                     .map_err(ConnectionError::CouldntSetupConfiguration)?;

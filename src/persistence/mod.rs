@@ -10,6 +10,7 @@ mod events;
 mod fence;
 mod file_lock;
 mod group;
+mod journal;
 mod many;
 pub mod messages;
 mod note_turns;

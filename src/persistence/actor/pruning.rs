@@ -74,6 +74,7 @@ impl Persistence {
             removed += letters::prune(letters_before, letters_max, step_max, connection)?;
             Ok((removed, users))
         })?;
+        self.wrote(removed);
         if !users.is_empty() {
             for observer in &self.observers {
                 // One that does not keep up learns of it when it next reads the user.

@@ -1,0 +1,209 @@
+//! Copying SQLite's journal (its write-ahead log) into the database without holding up commits.
+//!
+//! A checkpoint of thousands of pages takes about as long as ten commits, and by default it runs
+//! within one of them. Here a thread of its own copies nearly all of the journal while commits go on.
+//! What they add meanwhile is copied by the writer, between two groups: only when nothing is left
+//! does SQLite begin the journal anew, and one that grows for ever makes each commit dearer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::Integer;
+
+use super::connection::{Opener, StoreConnection, on_backend};
+use super::group::Write;
+use super::messages::{AppendEvent, SaveFloors};
+
+/// Bytes of a page.
+const PAGE: usize = 4_096;
+
+/// Pages that may have been written after which the thread looks how long the journal is.
+const LOOK_AFTER: usize = 1_000;
+
+/// Pages from which on the journal is copied.
+const COPY_FROM: i32 = 3_000;
+
+/// How often the thread goes after what was added while it copied: until that is little, or too
+/// much is written for it ever to be.
+const PASSES: u32 = 4;
+const LITTLE: i32 = 100;
+
+/// What the writer knows of the thread, which ends when this is dropped.
+pub(super) struct Journal {
+    written: usize,
+    /// Whether what is left is the writer's to copy.
+    is_copied: Arc<AtomicBool>,
+    /// None once it ends.
+    wake: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What SQLite says of its journal.
+#[derive(QueryableByName)]
+struct Length {
+    /// Pages; −1 where there is none.
+    #[diesel(sql_type = Integer)]
+    log: i32,
+}
+
+impl Journal {
+    /// Starts the thread, where the database is SQLite's.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub(super) fn start(opener: &Opener) -> std::io::Result<Option<Self>> {
+        if !opener.is_sqlite() {
+            return Ok(None);
+        }
+        // One word may wait: it says no more than that there is something to look at.
+        let (wake, wakes) = sync_channel(1);
+        let is_copied = Arc::new(AtomicBool::new(false));
+        let (opener, copied) = (opener.clone(), Arc::clone(&is_copied));
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || run(&opener, &wakes, &copied))?;
+        Ok(Some(Self { written: 0, is_copied, wake: Some(wake), thread: Some(thread) }))
+    }
+
+    /// Takes note of about so many pages that were written, and copies what is left of the journal when
+    /// that is due: a few.
+    pub(super) fn wrote(&mut self, pages: usize, connection: &mut StoreConnection) {
+        self.written += pages;
+        if self.written >= LOOK_AFTER {
+            self.written = 0;
+            // A full queue holds the same word; without the thread SQLite itself copies, later.
+            let _ = self.wake.as_ref().map(|wake| wake.try_send(()));
+        }
+        if self.is_copied.swap(false, Ordering::Relaxed)
+            && let Err(error) = checkpoint("PASSIVE", connection)
+        {
+            log::warn!("the end of the database's journal cannot be copied yet: {error}");
+        }
+    }
+}
+
+/// How many pages these may be, about.
+pub(super) fn pages(writes: &[Write]) -> usize {
+    let of_event = |event: &AppendEvent| {
+        let data = event.content.data.as_ref();
+        1 + data.map_or(0, |data| data.get().len() / PAGE)
+    };
+    let of_write = |write: &Write| match write {
+        Write::Append(append) => append.events.iter().map(of_event).sum(),
+        Write::SaveFloors(SaveFloors(floors)) => floors.len(),
+        _ => 1,
+    };
+    writes.iter().map(of_write).sum()
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.wake = None;
+        // Its connection must be closed before another hub may have the database.
+        let ended = self.thread.take().map(JoinHandle::join);
+        if matches!(ended, Some(Err(_))) {
+            log::warn!("the thread that copies the database's journal panicked");
+        }
+    }
+}
+
+fn run(opener: &Opener, wakes: &Receiver<()>, is_copied: &AtomicBool) {
+    let mut connection = None;
+    while wakes.recv().is_ok() {
+        let open = match &mut connection {
+            Some(open) => open,
+            None => match opener.open() {
+                Ok(opened) => connection.insert(opened),
+                Err(error) => {
+                    log::warn!("the database's journal cannot be copied yet: {error}");
+                    continue;
+                }
+            },
+        };
+        match copy(open) {
+            Ok(has_copied) => is_copied.store(has_copied, Ordering::Relaxed),
+            Err(error) => log::warn!("the database's journal cannot be copied yet: {error}"),
+        }
+    }
+}
+
+/// Copies a long journal, and says whether it was one.
+fn copy(connection: &mut StoreConnection) -> QueryResult<bool> {
+    // Only looks.
+    if checkpoint("NOOP", connection)? < COPY_FROM {
+        return Ok(false);
+    }
+    let mut copied = 0;
+    for _ in 0..PASSES {
+        let log = checkpoint("PASSIVE", connection)?;
+        if log - copied < LITTLE {
+            break;
+        }
+        copied = log;
+    }
+    Ok(true)
+}
+
+/// Copies as much as can be without waiting for anybody, and says how many pages the journal has.
+fn checkpoint(mode: &str, connection: &mut StoreConnection) -> QueryResult<i32> {
+    let statement = sql_query(format!("PRAGMA wal_checkpoint({mode})"));
+    let length: Length = on_backend!(connection, inner => statement.get_result(inner))?;
+    Ok(length.log)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use diesel::connection::SimpleConnection;
+
+    use super::*;
+    use crate::clock;
+    use crate::config::DatabaseConfig;
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    fn opener(folder: &tempfile::TempDir) -> Opener {
+        let url = format!("sqlite://{}", folder.path().join("hub.db").display());
+        Opener::new(&DatabaseConfig { url, ..DatabaseConfig::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_journal_that_is_written_to_all_the_time_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let opener = opener(&folder);
+        let mut writer = opener.open().unwrap();
+        writer.batch_execute("CREATE TABLE pages (page BLOB)").unwrap();
+        let mut journal = Journal::start(&opener).unwrap().unwrap();
+        let (started, mut longest) = (clock::now(), 0);
+        loop {
+            writer
+                .batch_execute(
+                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+                     INSERT INTO pages SELECT zeroblob(4000) FROM n",
+                )
+                .unwrap();
+            journal.wrote(100, &mut writer);
+            let length = checkpoint("NOOP", &mut writer).unwrap();
+            if length < longest {
+                break;
+            }
+            longest = length;
+            assert!(clock::now() - started < DEADLINE, "it has {length} pages");
+        }
+        assert!(longest >= COPY_FROM, "it began anew with {longest} pages");
+    }
+
+    #[test]
+    fn a_short_journal_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = opener(&folder).open().unwrap();
+        writer.batch_execute("CREATE TABLE pages (page BLOB)").unwrap();
+        assert!(!copy(&mut writer).unwrap());
+        assert!(checkpoint("NOOP", &mut writer).unwrap() > 0);
+    }
+}
