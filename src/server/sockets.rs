@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use actix_codec::Framed;
+use actix_codec::{Framed, FramedParts};
 use actix_http::body::{BodySize, BoxBody, MessageBody, to_bytes_limited};
 use actix_http::error::PayloadError;
 use actix_http::h1::{Codec, Message};
@@ -117,8 +117,7 @@ where
     Ok(server.run())
 }
 
-/// Asks the application, sends the head of its answer, and lets the connection go its own way if
-/// that is an upgrade.
+/// Asks the application, and lets the connection go its own way if the answer is an upgrade.
 async fn answer<S>(
     app: Rc<S>,
     request: Request,
@@ -140,17 +139,17 @@ where
         return Ok(refuse(response, framed).await?);
     }
     let (response, body) = response.into_parts();
-    if let Err(error) = framed.send(Message::Item((response, BodySize::Stream))).await {
-        log::debug!("a client was gone before its handshake was answered");
+    if let Err(error) = framed.feed(Message::Item((response, BodySize::Stream))).await {
         socket.end();
         return Err(io::Error::other(error).into());
     }
-    let parts = framed.into_parts();
-    let stream = Rc::new(parts.io);
-    socket.open(Rc::clone(&stream), parts.read_buf.freeze());
+    let FramedParts { io, read_buf, write_buf, .. } = framed.into_parts();
+    let handshake = Handshake { answer: write_buf.freeze(), behind: read_buf.freeze() };
+    socket.handshake.set(Some(Box::new(handshake)));
+    let stream = Rc::new(io);
     // Not as a part of the dispatcher's future, which is large.
     actix::spawn(async move {
-        let ended = match write_out(&stream, body).await {
+        let ended = match write_out(&stream, &socket, body).await {
             Ok(()) => SockRef::from(&*stream).shutdown(Shutdown::Write),
             Err(error) => Err(error),
         };
@@ -186,16 +185,23 @@ async fn refuse(
 #[derive(Default)]
 struct Socket {
     stream: OnceCell<Rc<TcpStream>>,
-    /// What came right behind the handshake.
-    first: Cell<Bytes>,
+    /// None once it is dealt with.
+    handshake: Cell<Option<Box<Handshake>>>,
     is_ended: Cell<bool>,
     /// Who waits for it to be opened, to say something, or to end.
     waker: RefCell<Option<Waker>>,
 }
 
+/// What a handshake leaves to be done.
+struct Handshake {
+    answer: Bytes,
+    /// What came right behind it.
+    behind: Bytes,
+}
+
 impl Socket {
-    fn open(&self, stream: Rc<TcpStream>, first: Bytes) {
-        self.first.set(first);
+    fn open(&self, stream: Rc<TcpStream>, handshake: Box<Handshake>) {
+        self.handshake.set(Some(handshake));
         // It is opened once.
         let _ = self.stream.set(stream);
         self.wake();
@@ -235,9 +241,10 @@ impl Stream for Heard {
         let Some(stream) = socket.stream.get() else {
             return socket.wait(cx);
         };
-        let first = socket.first.take();
-        if !first.is_empty() {
-            return Poll::Ready(Some(Ok(first)));
+        if let Some(handshake) = socket.handshake.take()
+            && !handshake.behind.is_empty()
+        {
+            return Poll::Ready(Some(Ok(handshake.behind)));
         }
         loop {
             match stream.poll_read_ready(cx) {
@@ -259,10 +266,14 @@ impl Stream for Heard {
     }
 }
 
-/// Writes a body until it ends; what it has at once goes out at once.
-async fn write_out(stream: &TcpStream, body: BoxBody) -> io::Result<()> {
+/// Writes the answer of the handshake, together with what the body has by then, and the body until it
+/// ends; what it has at once goes out at once. Nothing may be heard before the answer is out: to whom
+/// has spoken, the outbox writes past this.
+async fn write_out(stream: &Rc<TcpStream>, socket: &Socket, body: BoxBody) -> io::Result<()> {
     let mut body = pin!(body);
-    let mut chunks: Vec<Bytes> = Vec::new();
+    let mut handshake = socket.handshake.take();
+    let answer = handshake.as_mut().map(|handshake| std::mem::take(&mut handshake.answer));
+    let mut chunks: Vec<Bytes> = answer.into_iter().collect();
     loop {
         let is_over = poll_fn(|cx| {
             while chunks.len() < SLICES_MAX {
@@ -277,6 +288,9 @@ async fn write_out(stream: &TcpStream, body: BoxBody) -> io::Result<()> {
         })
         .await;
         write_all(stream, &mut chunks).await?;
+        if let Some(handshake) = handshake.take() {
+            socket.open(Rc::clone(stream), handshake);
+        }
         if is_over {
             return Ok(());
         }
