@@ -8,14 +8,14 @@ use std::fmt::Write;
 
 use bytestring::ByteString;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{DecodeError, Dialect, notes, push_json_string};
 use crate::protocol::{
     Ack, AuthRefusal, AuthRequest, ClientError, Command, Event, EventId, OfflinePolicy, Push,
-    ReplyTo, Seq, SessionId, SessionRequest, SignedFrame,
+    ReplyTo, Seq, SessionId, SessionRequest, SignedFrame, UserId,
 };
 
 /// The native dialect.
@@ -52,6 +52,36 @@ struct Incoming<'a> {
     nonce: Option<&'a RawValue>,
 }
 
+const ESTABLISHED: &str =
+    r#"{"message":"Please authenticate to continue","type":"connection_established"}"#;
+
+#[derive(Serialize)]
+struct AuthOk<'a> {
+    cursor: Seq,
+    need_full_sync: bool,
+    #[serde(rename = "session_id")]
+    session: &'a SessionId,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    user: &'a UserId,
+}
+
+#[derive(Serialize)]
+struct AuthSuccess<'a> {
+    message: &'a str,
+    #[serde(rename = "sessionSecret")]
+    secret: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(rename = "userId")]
+    user: &'a UserId,
+}
+
+/// None is for what cannot be written as JSON: nothing here.
+fn text_of(frame: &impl Serialize) -> Option<String> {
+    serde_json::to_string(frame).ok()
+}
+
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -81,23 +111,16 @@ impl Dialect for Native {
 
     fn encode(&self, push: &Push) -> Option<String> {
         let frame = match push {
-            Push::Established => json!({
-                "type": "connection_established",
-                "message": "Please authenticate to continue",
-            }),
-            Push::AuthOk { user, session, need_full_sync, cursor } => json!({
-                "type": "auth_ok",
-                "user": user,
-                "session_id": session,
-                "need_full_sync": need_full_sync,
-                "cursor": cursor,
-            }),
-            Push::AuthSuccess { user, secret } => json!({
-                "type": "auth_success",
-                "message": "Authentication successful",
-                "userId": user,
-                "sessionSecret": secret,
-            }),
+            // Every connection gets these, thousands a second after a restart.
+            Push::Established => return Some(ESTABLISHED.to_owned()),
+            Push::AuthOk { user, session, need_full_sync, cursor } => {
+                let (kind, need_full_sync, cursor) = ("auth_ok", *need_full_sync, *cursor);
+                return text_of(&AuthOk { cursor, need_full_sync, session, kind, user });
+            }
+            Push::AuthSuccess { user, secret } => {
+                let (kind, message) = ("auth_success", "Authentication successful");
+                return text_of(&AuthSuccess { message, secret, kind, user });
+            }
             Push::AuthFailed(AuthRefusal::Failed) => json!({
                 "type": "auth_failed",
                 "message": "Authentication failed",

@@ -10,7 +10,8 @@ use actix_http::ws::{HandshakeError, verify_handshake};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::http::Version;
 use actix_web::http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
+    AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL,
+    TRANSFER_ENCODING,
 };
 use actix_web::rt::net::TcpStream;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -43,7 +44,8 @@ const PADDING: &str = match str::from_utf8(&[b'.'; 720]) {
 /// have the same effect.
 pub(crate) fn pad(response: &mut HttpResponseBuilder, socket: Option<&Arc<SocketHandle>>) {
     if socket.is_none_or(|socket| socket.is_plain()) {
-        response.insert_header(("x-padding", PADDING));
+        let name = HeaderName::from_static("x-padding");
+        response.insert_header((name, HeaderValue::from_static(PADDING)));
     }
 }
 
