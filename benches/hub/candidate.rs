@@ -113,8 +113,8 @@ impl Candidate {
             RawLong => "the same, each frame as long as the hub's is, which names the event",
             RawCoalescing => "one write per connection for all frames there are for it",
             Actix => {
-                "lets connections in with one look at a token, on actix-web-actors, and does nothing \
-                 else; one worker"
+                "an actor of actix-web-actors for each connection, one look at a token of each and of \
+                 each publish, HTTP publisher; one worker"
             }
             UWebSockets => "topics, no compression, no pings; one thread of Node",
             Ws => "a loop over the topic's sockets, no compression, `bufferutil`",
@@ -189,11 +189,6 @@ impl Candidate {
         self.program() == Program::Hub
     }
 
-    /// Whether it does more than let connections in.
-    pub(crate) fn delivers(self) -> bool {
-        self != Actix
-    }
-
     /// Whether the hub stores what is published.
     pub(crate) fn stores(self) -> bool {
         matches!(self, PlainStored | Reliable)
@@ -211,6 +206,6 @@ impl Candidate {
 
     /// Connections of publishers that publish at a rate: one answers a request after the other.
     pub(crate) fn publishers(self) -> usize {
-        if self.is_ours() || self == Nchan { 32 } else { 1 }
+        if self.is_ours() || matches!(self, Actix | Nchan) { 32 } else { 1 }
     }
 }

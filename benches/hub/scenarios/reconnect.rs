@@ -35,8 +35,7 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     let mut table = Table::new(&title, COLUMNS);
     let mut candidates = ALL.to_vec();
     candidates.retain(|one| {
-        one.delivers()
-            && ![JetStream, JetStreamSync, PlainStored, RawCoalescing, RawLong].contains(one)
+        ![JetStream, JetStreamSync, PlainStored, RawCoalescing, RawLong].contains(one)
     });
     table.turns(plan.rounds, &candidates, |candidate| measure(candidate, plan)).await;
     table.print()

@@ -20,9 +20,7 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     let title = format!("Unicast to {users} users with 2 sessions, {rate} events/s");
     let mut table = Table::new(&title, COLUMNS);
     let mut candidates = ALL.to_vec();
-    candidates.retain(|one| {
-        one.delivers() && ![JetStreamSync, Literal, RawLong, SocketIoRecovery].contains(one)
-    });
+    candidates.retain(|one| ![JetStreamSync, Literal, RawLong, SocketIoRecovery].contains(one));
     table.turns(plan.rounds, &candidates, |candidate| measure(candidate, plan)).await;
     let is_whole = table.print();
     table.compare(Candidate::Plain.name(), Candidate::Raw.name(), 0, "at most 1.3");
