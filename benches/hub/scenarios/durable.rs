@@ -59,8 +59,15 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
 }
 
 async fn groups(group: i64, plan: &'static Plan) -> Vec<f64> {
-    let rate = sqlite::groups(group, &Tally::data(Duration::ZERO), plan.flat_out);
-    vec![rate, f64::NAN, f64::NAN, f64::NAN, f64::NAN]
+    let data = Tally::data(Duration::ZERO);
+    let rate = sqlite::groups(group, &data, plan.flat_out);
+    let (mut p50, mut p99) = (f64::NAN, f64::NAN);
+    if group > 1 {
+        // About as many events a second as the hub is asked for at half its rate.
+        let each = (rate / 4.0 * BEAT.as_secs_f64()) as i64;
+        (p50, p99) = sqlite::groups_at(each.max(1), BEAT, &data, plan.at_rate);
+    }
+    vec![rate, f64::NAN, f64::NAN, p50, p99]
 }
 
 /// How many batches of each publisher take a few seconds.
