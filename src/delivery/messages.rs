@@ -358,6 +358,11 @@ impl DeliveryPorts {
         &self.ports[self.group_of(user)]
     }
 
+    /// Whether none of the actors has ended: one that did, with its thread, does not come back.
+    pub fn are_served(&self) -> bool {
+        self.ports.iter().all(|port| port.publish.connected())
+    }
+
     /// Every actor, by group.
     pub fn all(&self) -> &[DeliveryPort] {
         &self.ports

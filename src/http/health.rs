@@ -34,17 +34,30 @@ pub(super) struct Readiness {
 pub(super) struct Checks {
     database: &'static str,
     draining: &'static str,
+    /// `ended` where a thread that decides deliveries is no more: only a new start brings it back.
+    deliveries: &'static str,
     /// Where there are other nodes: its lease, the bus, its slots.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     cluster: Option<&'static str>,
 }
 
-/// Says that the process lives.
+/// Says that the process lives, and does not have to be started anew.
 #[utoipa::path(get, path = "/healthz", tag = "operations",
-    responses((status = 200, description = "It lives", body = Health)))]
-pub(super) async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(Health { status: "ok" })
+    responses(
+        (status = 200, description = "It lives", body = Health),
+        (status = 503, description = "A part of it has ended for good: start it anew", body = Health),
+    ))]
+pub(super) async fn healthz(state: ThinData<HttpState>) -> HttpResponse {
+    if is_whole(&state) {
+        return HttpResponse::Ok().json(Health { status: "ok" });
+    }
+    HttpResponse::ServiceUnavailable().json(Health { status: "unavailable" })
+}
+
+/// A hub that has begun to end need not be whole.
+fn is_whole(state: &HttpState) -> bool {
+    state.deliveries().are_served() || state.drains().has_begun()
 }
 
 /// Says whether publishing and connecting would work now.
@@ -60,10 +73,11 @@ pub(super) async fn readyz(state: ThinData<HttpState>) -> HttpResponse {
     let checks = Checks {
         database: if is_database_well { "ok" } else { "unavailable" },
         draining: if is_draining { "draining" } else { "ok" },
+        deliveries: if is_whole(&state) { "ok" } else { "ended" },
         cluster: standing.map(|standing| standing.err().map_or("ok", Unready::reason)),
     };
     let stands = standing.is_none_or(|standing| standing.is_ok());
-    if is_database_well && !is_draining && stands {
+    if is_database_well && !is_draining && is_whole(&state) && stands {
         return HttpResponse::Ok().json(Readiness { status: "ok", checks });
     }
     HttpResponse::ServiceUnavailable().json(Readiness { status: "unavailable", checks })

@@ -219,7 +219,7 @@ answered! {
     }
 }
 
-fn delivery_port(addr: &Addr<Probe>) -> DeliveryPort {
+pub(super) fn delivery_port(addr: &Addr<Probe>) -> DeliveryPort {
     DeliveryPort {
         publish: addr.clone().recipient(),
         attach: addr.clone().recipient(),

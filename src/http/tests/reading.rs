@@ -233,7 +233,7 @@ async fn health_and_readiness_are_told_apart() {
     let alive = get("/healthz").await;
     assert_eq!((alive.status, alive.json()), (200, json!({"status": "ok"})));
     let ready = get("/hub/readyz").await;
-    let checks = json!({"database": "ok", "draining": "ok"});
+    let checks = json!({"database": "ok", "draining": "ok", "deliveries": "ok"});
     assert_eq!((ready.status, ready.json()), (200, json!({"status": "ok", "checks": checks})));
     world.drain().await;
     let draining = get("/readyz").await;
@@ -246,6 +246,16 @@ async fn health_and_readiness_are_told_apart() {
     assert!(metrics.header("content-type").starts_with("application/openmetrics-text"));
     assert!(metrics.text.contains("staffetta_events_published_total 0"), "{}", metrics.text);
     assert!(metrics.text.ends_with("# EOF\n"));
+}
+
+#[actix::test]
+async fn a_hub_that_lost_a_thread_asks_to_be_started_anew() {
+    let world = World::that_has_ended();
+    let get = async |path: &'static str| world.call_with("GET", path, "", &[]).await;
+    let health = get("/healthz").await;
+    assert_eq!((health.status, health.json()), (503, json!({"status": "unavailable"})));
+    let ready = get("/readyz").await;
+    assert_eq!((ready.status, &ready.json()["checks"]["deliveries"]), (503, &json!("ended")));
 }
 
 #[actix::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::Addr;
 use actix_web::body::MessageBody;
 use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
@@ -11,16 +12,18 @@ use futures_util::future::{BoxFuture, FutureExt, ready};
 use serde_json::Value;
 
 use super::one_note::OneNote;
-use super::probe::Probe;
+use super::probe::{Probe, delivery_port};
 use crate::auth::{
     ApiKeys, AuthError, Authorize, Caller, Callers, Failures, Identity, Scope, TokenVerifier,
 };
 use crate::config::{AuthConfig, Config};
 use crate::delivery::Publisher;
+use crate::delivery::messages::DeliveryPorts;
 use crate::gate::Gate;
 use crate::http::{HttpState, Parts, configure};
 use crate::metrics::Metrics;
 use crate::notebook::Notebook;
+use crate::persistence::messages::PersistencePort;
 use crate::protocol::{NewEvent, Timestamp, UserId};
 use crate::registry::{Drains, Rooms};
 use crate::webhooks::{Webhooks, WebhooksParts};
@@ -112,6 +115,25 @@ impl World {
         set(&mut config);
         let probe = Probe::default();
         let (deliveries, persistence) = probe.ports();
+        Self::on(config, probe, deliveries, persistence)
+    }
+
+    /// A hub one of whose threads has ended.
+    pub(super) fn that_has_ended() -> Self {
+        let probe = Probe::default();
+        let (sender, mailbox) = actix::dev::channel::channel::<Probe>(1);
+        drop(mailbox);
+        let (_, persistence) = probe.ports();
+        let ended = DeliveryPorts::new(vec![delivery_port(&Addr::new(sender))]);
+        Self::on(Config::default(), probe, ended, persistence)
+    }
+
+    fn on(
+        config: Config,
+        probe: Probe,
+        deliveries: DeliveryPorts,
+        persistence: PersistencePort,
+    ) -> Self {
         let drains = Drains::default();
         let webhooks = WebhooksParts {
             dead_letters: persistence.dead_letters.clone(),
