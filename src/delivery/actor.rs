@@ -6,6 +6,7 @@
 mod perform;
 mod replies;
 mod slots;
+mod turns;
 mod watch;
 
 use std::collections::HashMap;
@@ -61,6 +62,8 @@ pub struct ReliableDelivery {
     floor_flush: Duration,
     floor_rounds: FloorRounds,
     registries: HashMap<u32, Registry>,
+    /// What was dealt with since others last had their turn.
+    stretch: usize,
     /// Deliveries that were ordered since the last word to the registries.
     targets: usize,
     replies: Replies,
@@ -102,6 +105,7 @@ impl ReliableDelivery {
             floor_flush: Duration::from_millis(config.delivery.floor_flush_ms),
             floor_rounds: FloorRounds::default(),
             registries: HashMap::new(),
+            stretch: 0,
             targets: 0,
             replies: Replies::default(),
             unsaved: HashMap::new(),
@@ -206,7 +210,8 @@ impl Actor for ReliableDelivery {
 impl Handler<Publish> for ReliableDelivery {
     type Result = ();
 
-    fn handle(&mut self, Publish { events, reply }: Publish, _ctx: &mut Self::Context) {
+    fn handle(&mut self, Publish { events, reply }: Publish, ctx: &mut Self::Context) {
+        self.worked(events.len(), ctx);
         let batch = self.replies.open_batch(events.len(), reply);
         for (place, submission) in events.into_iter().enumerate() {
             let ticket = self.table.ticket();
@@ -260,7 +265,8 @@ impl Handler<Unreachable> for ReliableDelivery {
 impl Handler<Acks> for ReliableDelivery {
     type Result = ();
 
-    fn handle(&mut self, Acks(entries): Acks, _ctx: &mut Self::Context) {
+    fn handle(&mut self, Acks(entries): Acks, ctx: &mut Self::Context) {
+        self.worked(entries.len(), ctx);
         let moment = moment();
         for entry in &entries {
             self.table.ack(&entry.user, entry.connection, &entry.ack, moment);
@@ -345,7 +351,8 @@ impl Handler<FlushFloors> for ReliableDelivery {
 impl Handler<Appended> for ReliableDelivery {
     type Result = ();
 
-    fn handle(&mut self, Appended(results): Appended, _ctx: &mut Self::Context) {
+    fn handle(&mut self, Appended(results): Appended, ctx: &mut Self::Context) {
+        self.worked(results.len(), ctx);
         let moment = moment();
         for (ticket, result) in results {
             self.slots.heard(&result);
