@@ -3,7 +3,8 @@
 //! A checkpoint of thousands of pages takes about as long as ten commits, and by default it runs
 //! within one of them. Here a thread of its own copies nearly all of the journal while commits go on.
 //! What they add meanwhile is copied by the writer, between two groups: only when nothing is left
-//! does SQLite begin the journal anew, and one that grows for ever makes each commit dearer.
+//! does SQLite begin the journal anew, and one that grows for ever makes each commit dearer. The
+//! database file is synced by whoever copies the last page there is: mostly the thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use diesel::sql_types::Integer;
 
 use super::connection::{Opener, StoreConnection, on_backend};
 use super::group::Write;
-use super::messages::{AppendEvent, SaveFloors};
+use super::messages::{AppendEvent, SaveFloors, SaveSessions};
 
 /// Bytes of a page.
 const PAGE: usize = 4_096;
@@ -25,11 +26,11 @@ const PAGE: usize = 4_096;
 const LOOK_AFTER: usize = 1_000;
 
 /// Pages from which on the journal is copied.
-const COPY_FROM: i32 = 3_000;
+const COPY_FROM: i32 = 6_000;
 
 /// How often the thread goes after what was added while it copied: until that is little, or too
 /// much is written for it ever to be.
-const PASSES: u32 = 4;
+const PASSES: u32 = 2;
 const LITTLE: i32 = 100;
 
 /// What the writer knows of the thread, which ends when this is dropped.
@@ -42,12 +43,14 @@ pub(super) struct Journal {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What SQLite says of its journal.
+/// What SQLite says of its journal after a checkpoint, in pages; −1 where there is none, or others are
+/// at it.
 #[derive(QueryableByName)]
-struct Length {
-    /// Pages; −1 where there is none.
+struct Copied {
     #[diesel(sql_type = Integer)]
     log: i32,
+    #[diesel(sql_type = Integer)]
+    checkpointed: i32,
 }
 
 impl Journal {
@@ -70,18 +73,26 @@ impl Journal {
     }
 
     /// Takes note of about so many pages that were written, and copies what is left of the journal when
-    /// that is due: a few.
+    /// that is due: few pages, but all of them are synced, which takes a slow disk its time.
     pub(super) fn wrote(&mut self, pages: usize, connection: &mut StoreConnection) {
         self.written += pages;
         if self.written >= LOOK_AFTER {
             self.written = 0;
-            // A full queue holds the same word; without the thread SQLite itself copies, later.
+            // A full queue holds the same word; without the thread SQLite itself copies, at 16,000 pages.
             let _ = self.wake.as_ref().map(|wake| wake.try_send(()));
         }
-        if self.is_copied.swap(false, Ordering::Relaxed)
-            && let Err(error) = checkpoint("PASSIVE", connection)
-        {
-            log::warn!("the end of the database's journal cannot be copied yet: {error}");
+        if !self.is_copied.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        match checkpoint("PASSIVE", connection) {
+            // Somebody reads in it, or the thread is at it: the next group tries again.
+            Ok(Copied { log, checkpointed }) if log < 0 || checkpointed < log => {
+                self.is_copied.store(true, Ordering::Relaxed);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                log::warn!("the end of the database's journal cannot be copied yet: {error}");
+            }
         }
     }
 }
@@ -95,6 +106,7 @@ pub(super) fn pages(writes: &[Write]) -> usize {
     let of_write = |write: &Write| match write {
         Write::Append(append) => append.events.iter().map(of_event).sum(),
         Write::SaveFloors(SaveFloors(floors)) => floors.len(),
+        Write::SaveSessions(SaveSessions(records)) => records.len(),
         _ => 1,
     };
     writes.iter().map(of_write).sum()
@@ -134,12 +146,12 @@ fn run(opener: &Opener, wakes: &Receiver<()>, is_copied: &AtomicBool) {
 /// Copies a long journal, and says whether it was one.
 fn copy(connection: &mut StoreConnection) -> QueryResult<bool> {
     // Only looks.
-    if checkpoint("NOOP", connection)? < COPY_FROM {
+    if checkpoint("NOOP", connection)?.log < COPY_FROM {
         return Ok(false);
     }
     let mut copied = 0;
     for _ in 0..PASSES {
-        let log = checkpoint("PASSIVE", connection)?;
+        let log = checkpoint("PASSIVE", connection)?.log;
         if log - copied < LITTLE {
             break;
         }
@@ -148,11 +160,10 @@ fn copy(connection: &mut StoreConnection) -> QueryResult<bool> {
     Ok(true)
 }
 
-/// Copies as much as can be without waiting for anybody, and says how many pages the journal has.
-fn checkpoint(mode: &str, connection: &mut StoreConnection) -> QueryResult<i32> {
+/// Copies as much as can be without waiting for anybody; NOOP only looks.
+fn checkpoint(mode: &str, connection: &mut StoreConnection) -> QueryResult<Copied> {
     let statement = sql_query(format!("PRAGMA wal_checkpoint({mode})"));
-    let length: Length = on_backend!(connection, inner => statement.get_result(inner))?;
-    Ok(length.log)
+    on_backend!(connection, inner => statement.get_result(inner))
 }
 
 #[cfg(test)]
@@ -177,7 +188,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let opener = opener(&folder);
         let mut writer = opener.open().unwrap();
-        writer.batch_execute("CREATE TABLE pages (page BLOB)").unwrap();
+        // SQLite itself copies nothing.
+        writer
+            .batch_execute("PRAGMA wal_autocheckpoint = 0; CREATE TABLE pages (page BLOB)")
+            .unwrap();
         let mut journal = Journal::start(&opener).unwrap().unwrap();
         let (started, mut longest) = (clock::now(), 0);
         loop {
@@ -188,7 +202,7 @@ mod tests {
                 )
                 .unwrap();
             journal.wrote(100, &mut writer);
-            let length = checkpoint("NOOP", &mut writer).unwrap();
+            let length = checkpoint("NOOP", &mut writer).unwrap().log;
             if length < longest {
                 break;
             }
@@ -204,6 +218,6 @@ mod tests {
         let mut writer = opener(&folder).open().unwrap();
         writer.batch_execute("CREATE TABLE pages (page BLOB)").unwrap();
         assert!(!copy(&mut writer).unwrap());
-        assert!(checkpoint("NOOP", &mut writer).unwrap() > 0);
+        assert!(checkpoint("NOOP", &mut writer).unwrap().log > 0);
     }
 }
