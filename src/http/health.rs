@@ -34,8 +34,8 @@ pub(super) struct Readiness {
 pub(super) struct Checks {
     database: &'static str,
     draining: &'static str,
-    /// `ended` where a thread that decides deliveries is no more: only a new start brings it back.
-    deliveries: &'static str,
+    /// `ended` where a thread that decides or stores is no more: only a new start brings it back.
+    threads: &'static str,
     /// Where there are other nodes: its lease, the bus, its slots.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
@@ -55,9 +55,9 @@ pub(super) async fn healthz(state: ThinData<HttpState>) -> HttpResponse {
     HttpResponse::ServiceUnavailable().json(Health { status: "unavailable" })
 }
 
-/// A hub that has begun to end need not be whole.
+/// Whether everything that decides and stores is still there: what ended by itself does not come back.
 fn is_whole(state: &HttpState) -> bool {
-    state.deliveries().are_served() || state.drains().has_begun()
+    state.deliveries().are_served() && state.persistence().check_health.connected()
 }
 
 /// Says whether publishing and connecting would work now.
@@ -73,7 +73,7 @@ pub(super) async fn readyz(state: ThinData<HttpState>) -> HttpResponse {
     let checks = Checks {
         database: if is_database_well { "ok" } else { "unavailable" },
         draining: if is_draining { "draining" } else { "ok" },
-        deliveries: if is_whole(&state) { "ok" } else { "ended" },
+        threads: if is_whole(&state) { "ok" } else { "ended" },
         cluster: standing.map(|standing| standing.err().map_or("ok", Unready::reason)),
     };
     let stands = standing.is_none_or(|standing| standing.is_ok());

@@ -233,7 +233,7 @@ async fn health_and_readiness_are_told_apart() {
     let alive = get("/healthz").await;
     assert_eq!((alive.status, alive.json()), (200, json!({"status": "ok"})));
     let ready = get("/hub/readyz").await;
-    let checks = json!({"database": "ok", "draining": "ok", "deliveries": "ok"});
+    let checks = json!({"database": "ok", "draining": "ok", "threads": "ok"});
     assert_eq!((ready.status, ready.json()), (200, json!({"status": "ok", "checks": checks})));
     world.drain().await;
     let draining = get("/readyz").await;
@@ -255,7 +255,7 @@ async fn a_hub_that_lost_a_thread_asks_to_be_started_anew() {
     let health = get("/healthz").await;
     assert_eq!((health.status, health.json()), (503, json!({"status": "unavailable"})));
     let ready = get("/readyz").await;
-    assert_eq!((ready.status, &ready.json()["checks"]["deliveries"]), (503, &json!("ended")));
+    assert_eq!((ready.status, &ready.json()["checks"]["threads"]), (503, &json!("ended")));
 }
 
 #[actix::test]
