@@ -16,7 +16,8 @@ pub struct DeliveryConfig {
     pub in_flight_bytes_max: usize,
     /// How often overdue deliveries are looked for, in milliseconds.
     pub tick_ms: u64,
-    /// How often changed floors are written, in milliseconds; many of them in parts, spread over it.
+    /// How often changed floors are written, in milliseconds; many in parts, spread over it, so that one
+    /// is written after twice this at the latest.
     pub floor_flush_ms: u64,
     /// ReliableDelivery actors, each on a thread of its own; 0 means one per worker, on the worker's
     /// thread where the server is the hub's own.

@@ -1,7 +1,7 @@
 //! ReliableDelivery: the pending-event table of one group of slots, with a clock and neighbours.
 //!
 //! Thin on purpose: every message is one call of the table, and `perform` does
-//! what the table decided. It never blocks and never waits.
+//! what the table decided. It never blocks, and waits for nothing but its turn.
 
 mod perform;
 mod replies;
@@ -17,12 +17,13 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use self::perform::Registry;
 use self::replies::Replies;
 use self::slots::{Admission, Slots};
+use self::turns::Turns;
 use super::messages::{
     Acks, Attach, Attached, DeliveryPort, Detach, FlushFloors, ListSessions, LiveUsers, Publish,
     Revoke, Revoked, SyncComplete, TraceEvent, Unreachable,
 };
 use super::notices::Notices;
-use super::pending::{AttachRequest, FloorRounds, Holdings, Limits, Moment, PARTS, PendingTable};
+use super::pending::{AttachRequest, FloorRounds, Holdings, Limits, Moment, PendingTable};
 use super::retry::RetryPolicy;
 use super::window::WindowLimits;
 use crate::clock;
@@ -50,7 +51,7 @@ const MEASURE_EVERY: Duration = Duration::from_secs(5);
 /// Requests that wait for their user to be read, at most; beyond, they are refused.
 const WAITING_MAX: usize = 65_536;
 
-/// The actor. One per group of slots, each on a thread of its own.
+/// The actor. One per group of slots.
 #[derive(Debug)]
 pub struct ReliableDelivery {
     group: usize,
@@ -62,8 +63,7 @@ pub struct ReliableDelivery {
     floor_flush: Duration,
     floor_rounds: FloorRounds,
     registries: HashMap<u32, Registry>,
-    /// What was dealt with since others last had their turn.
-    stretch: usize,
+    turns: Turns,
     /// Deliveries that were ordered since the last word to the registries.
     targets: usize,
     replies: Replies,
@@ -105,7 +105,7 @@ impl ReliableDelivery {
             floor_flush: Duration::from_millis(config.delivery.floor_flush_ms),
             floor_rounds: FloorRounds::default(),
             registries: HashMap::new(),
-            stretch: 0,
+            turns: Turns::default(),
             targets: 0,
             replies: Replies::default(),
             unsaved: HashMap::new(),
@@ -114,12 +114,6 @@ impl ReliableDelivery {
             myself: None,
             slots: Slots::default(),
         }
-    }
-
-    fn beat(&mut self) {
-        self.table.tick(moment());
-        self.perform();
-        self.metrics.count_deliveries(&self.table.take_counts());
     }
 }
 
@@ -197,11 +191,7 @@ impl Actor for ReliableDelivery {
             .into_actor(self),
         );
         ctx.run_interval(self.tick, |actor, _| actor.beat());
-        let part = (self.floor_flush / PARTS).max(Duration::from_millis(1));
-        ctx.run_interval(part, |actor, _| {
-            let max = actor.floor_rounds.next_part(actor.table.changed_floors());
-            actor.write_floors(max);
-        });
+        ctx.run_interval(self.floor_part(), |actor, _| actor.write_part());
         ctx.run_interval(MEASURE_EVERY, |actor, _| actor.measure());
         ctx.run_interval(EVICT_EVERY, |actor, _| actor.table.evict(USER_IDLE, clock::now()));
     }
@@ -225,7 +215,8 @@ impl Handler<Publish> for ReliableDelivery {
 impl Handler<Attach> for ReliableDelivery {
     type Result = ();
 
-    fn handle(&mut self, attach: Attach, _ctx: &mut Self::Context) {
+    fn handle(&mut self, attach: Attach, ctx: &mut Self::Context) {
+        self.worked(1, ctx);
         let Attach { user, connection, registry, dialect, kind, reply } = attach;
         if self.slots.admit(&user) == Admission::Elsewhere {
             // Whoever asked may have stopped waiting.
@@ -374,7 +365,8 @@ impl Handler<SessionClaimed> for ReliableDelivery {
 impl Handler<UserLoaded> for ReliableDelivery {
     type Result = ();
 
-    fn handle(&mut self, UserLoaded { user, result }: UserLoaded, _ctx: &mut Self::Context) {
+    fn handle(&mut self, UserLoaded { user, result }: UserLoaded, ctx: &mut Self::Context) {
+        self.worked(1, ctx);
         self.table.loaded(&user, result, moment());
         self.perform();
     }
@@ -383,7 +375,8 @@ impl Handler<UserLoaded> for ReliableDelivery {
 impl Handler<LogRead> for ReliableDelivery {
     type Result = ();
 
-    fn handle(&mut self, read: LogRead, _ctx: &mut Self::Context) {
+    fn handle(&mut self, read: LogRead, ctx: &mut Self::Context) {
+        self.worked(read.result.as_ref().map_or(1, Vec::len), ctx);
         self.table.log_read(&read.user, &read.session, read.ticket, read.result, moment());
         self.perform();
     }

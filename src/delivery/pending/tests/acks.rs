@@ -96,6 +96,28 @@ fn a_floor_is_written_once_for_many_acks() {
 }
 
 #[test]
+fn floors_are_taken_a_few_at_a_time_and_in_the_order_they_changed() {
+    let mut world = World::new();
+    let tab = world.tab("alice", "tab", FullSync);
+    let phone = world.tab("alice", "phone", FullSync);
+    for seq in 1..=3 {
+        assert_eq!(world.publish("alice"), seq);
+    }
+    world.takes_floors = false;
+    world.ack(tab, &[1]);
+    world.ack(phone, &[1]);
+    world.ack(tab, &[2]);
+    assert_eq!(world.table.changed_floors(), 2);
+    let first = world.table.take_floors(1);
+    let next = world.table.take_floors(5);
+    assert_eq!((first.len(), first[0].floor), (1, Seq(2)));
+    assert_eq!((next.len(), next[0].floor), (1, Seq(1)));
+    // One that was taken and changes again waits again.
+    world.ack(tab, &[3]);
+    assert_eq!(world.table.take_floors(5)[0].floor, Seq(3));
+}
+
+#[test]
 fn acking_up_to_the_end_settles_also_what_still_waits_in_the_log() {
     let mut world = World::new();
     let tab = world.tab("alice", "tab", Replay);
