@@ -1,9 +1,18 @@
 //! Upgrades: who gets a WebSocket, and what the others are told.
 
-use serde_json::json;
+use std::time::Duration;
 
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::program::Program;
 use crate::raw::{FIN, HANDSHAKE, Raw, TEXT, frame};
 use crate::world::{Database, TestHub};
+
+/// Longer than anything these tests wait for.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What crosses the wire does not depend on the database.
 fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
@@ -148,5 +157,29 @@ fn headers_are_bounded() {
         let many = format!("{HANDSHAKE}{}", "X-Many: x\r\n".repeat(200));
         let head = answer(&hub, "GET /ws HTTP/1.1", &many).await;
         assert!(head.starts_with("HTTP/1.1 4"), "{head}");
+    });
+}
+
+/// What the hub's own server does, which takes the socket from actix-http.
+#[test]
+fn the_first_frame_comes_with_the_answer_and_what_was_said_behind_the_request_is_heard() {
+    on_sqlite(|| async {
+        let hub = Program::start("").await;
+        let mut socket = TcpStream::connect(("127.0.0.1", hub.port)).await.unwrap();
+        let mut said = format!("GET /ws HTTP/1.1\r\n{HANDSHAKE}\r\n").into_bytes();
+        said.extend(frame(FIN | TEXT, br#"{"type":"ping"}"#));
+        socket.write_all(&said).await.unwrap();
+        let mut chunk = [0; 4_096];
+        let mut read =
+            timeout(DEADLINE, socket.read(&mut chunk)).await.expect("an answer").unwrap();
+        let first = String::from_utf8_lossy(&chunk[..read]).into_owned();
+        assert!(first.starts_with("HTTP/1.1 101"), "{first}");
+        assert!(first.contains("connection_established"), "{first}");
+        let mut all = first;
+        while !all.contains(r#""type":"pong""#) {
+            read = timeout(DEADLINE, socket.read(&mut chunk)).await.expect("a pong").unwrap();
+            assert!(read > 0, "the end, after {all}");
+            all.push_str(&String::from_utf8_lossy(&chunk[..read]));
+        }
     });
 }
