@@ -149,7 +149,7 @@ impl Opener {
                          PRAGMA foreign_keys = ON;
                          PRAGMA cache_size = -16384;
                          PRAGMA temp_store = MEMORY;
-                         PRAGMA wal_autocheckpoint = 16000;",
+                         PRAGMA wal_autocheckpoint = 32000;",
                         self.busy_timeout.as_millis()
                     ))
                     .map_err(ConnectionError::CouldntSetupConfiguration)?;

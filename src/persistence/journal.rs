@@ -26,7 +26,7 @@ const PAGE: usize = 4_096;
 const LOOK_AFTER: usize = 1_000;
 
 /// Pages from which on the journal is copied.
-const COPY_FROM: i32 = 6_000;
+const COPY_FROM: i32 = 12_000;
 
 /// How often the thread goes after what was added while it copied: until that is little, or too
 /// much is written for it ever to be.
@@ -78,7 +78,7 @@ impl Journal {
         self.written += pages;
         if self.written >= LOOK_AFTER {
             self.written = 0;
-            // A full queue holds the same word; without the thread SQLite itself copies, at 16,000 pages.
+            // A full queue holds the same word; without the thread SQLite itself copies, at 32,000 pages.
             let _ = self.wake.as_ref().map(|wake| wake.try_send(()));
         }
         if !self.is_copied.swap(false, Ordering::Relaxed) {
