@@ -118,14 +118,15 @@ impl Session {
                 biased;
                 () = self.handle.ended.cancelled() => break,
                 next = received.recv() => match next {
-                    Some(next) => pulse.keep_up(self.receive(next)).await,
+                    // Boxed: letting somebody in is a large future, and most sessions are idle.
+                    Some(next) => pulse.keep_up(Box::pin(self.receive(next))).await,
                     None => break,
                 },
                 () = tokio::time::sleep_until(look_at.into()) => self.look(join_by),
             }
         }
         drop(received);
-        self.finish().await;
+        Box::pin(self.finish()).await;
     }
 
     fn look_at(&self, join_by: Instant) -> Instant {
