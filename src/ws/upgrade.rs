@@ -35,7 +35,8 @@ const PADDING: &str = match str::from_utf8(&[b'.'; 720]) {
     Err(_) => "",
 };
 
-/// Makes the answer of a handshake about 950 bytes long, which is less than any client's buffer for it.
+/// Makes the answer of a handshake about 900 bytes long, 980 with the first frame behind it, which is
+/// less than any client's buffer for it.
 ///
 /// A receiver acks at least every second full-sized segment (RFC 5681, 4.2), and takes the largest
 /// it has seen for the full size: at first Linux takes 536 bytes for it. Two events are mostly
