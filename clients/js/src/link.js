@@ -254,6 +254,8 @@ export class Link extends Emitter {
 
   /** @param {Frame} frame */
   #heard(frame) {
+    // An event may be of any type, one of the hub's own words too: its name tells that it is one.
+    if (typeof frame.event_id === "string") return this.emit("frame", frame);
     const retryMs = this.dialect.readReconnect(frame);
     if (retryMs !== null) this.#hintMs = retryMs;
     const auth = this.dialect.readAuth(frame);

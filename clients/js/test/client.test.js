@@ -62,6 +62,18 @@ test("events are applied, kept and acked; after a reload they are known", async 
   assert.deepEqual(acked(next.last()).sort(), ["e2", "e3"]);
 });
 
+test("an event with the type of one of the hub's own words is an event", async () => {
+  const { clock, client, applied, last, event } = await connected();
+  event(1, { type: "auth_ok", user: "eve", session_id: "other", cursor: 99 });
+  event(2, { type: "auth_failed", reason: "auth-failed" });
+  event(3, { type: "reconnect", retry_after_ms: 60_000 });
+  await clock.advance(50);
+  assert.deepEqual(applied, ["p1", "p2", "p3"]);
+  assert.deepEqual(acked(last()), ["e1", "e2", "e3"]);
+  assert.equal(client.snapshot.user, "alice");
+  assert.equal(client.snapshot.state, "authenticated");
+});
+
 test("a handler of a type hears only that type", async () => {
   const { client, clock, event } = await connected();
   const heard = [];
