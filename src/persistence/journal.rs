@@ -28,10 +28,8 @@ const LOOK_AFTER: usize = 1_000;
 /// Pages from which on the journal is copied.
 const COPY_FROM: i32 = 12_000;
 
-/// How often the thread goes after what was added while it copied: until that is little, or too
-/// much is written for it ever to be.
+/// How often the thread copies: the second time what was added during the first.
 const PASSES: u32 = 2;
-const LITTLE: i32 = 100;
 
 /// What the writer knows of the thread, which ends when this is dropped.
 pub(super) struct Journal {
@@ -149,13 +147,8 @@ fn copy(connection: &mut StoreConnection) -> QueryResult<bool> {
     if checkpoint("NOOP", connection)?.log < COPY_FROM {
         return Ok(false);
     }
-    let mut copied = 0;
     for _ in 0..PASSES {
-        let log = checkpoint("PASSIVE", connection)?.log;
-        if log - copied < LITTLE {
-            break;
-        }
-        copied = log;
+        checkpoint("PASSIVE", connection)?;
     }
     Ok(true)
 }
