@@ -69,15 +69,16 @@ fn is_whole(state: &HttpState) -> bool {
 pub(super) async fn readyz(state: ThinData<HttpState>) -> HttpResponse {
     let is_database_well = database_answers(&state).await;
     let is_draining = state.drains().has_begun();
+    let is_whole = is_whole(&state);
     let standing = state.cluster().map(Cluster::standing);
     let checks = Checks {
         database: if is_database_well { "ok" } else { "unavailable" },
         draining: if is_draining { "draining" } else { "ok" },
-        threads: if is_whole(&state) { "ok" } else { "ended" },
+        threads: if is_whole { "ok" } else { "ended" },
         cluster: standing.map(|standing| standing.err().map_or("ok", Unready::reason)),
     };
     let stands = standing.is_none_or(|standing| standing.is_ok());
-    if is_database_well && !is_draining && is_whole(&state) && stands {
+    if is_database_well && !is_draining && is_whole && stands {
         return HttpResponse::Ok().json(Readiness { status: "ok", checks });
     }
     HttpResponse::ServiceUnavailable().json(Readiness { status: "unavailable", checks })
