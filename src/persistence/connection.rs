@@ -14,7 +14,7 @@ use super::messages::StoreError;
 use super::slots;
 use crate::config::{DatabaseConfig, Synchronous};
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/both");
 
 /// Runs the same query on whichever database it is, with full typing: what Diesel's
 /// `MultiConnection` cannot express (batch inserts, ON CONFLICT) it can.
