@@ -30,6 +30,7 @@ use super::messages::{
     SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, Waiting,
     WriteNote,
 };
+use super::places::{self, Places};
 use super::port::port_to;
 use super::readers::Readers;
 use super::{broadcasts, many, notes as stored_notes};
@@ -58,12 +59,13 @@ enum Job {
 /// The actor.
 pub struct Persistence {
     opener: Opener,
+    readers: Readers,
     /// None after it broke, until the next group opens another.
     connection: Option<StoreConnection>,
-    readers: Readers,
-    /// Where the database has one to be copied.
+    /// Where the database has one to be copied. Dropped after the other connections.
     journal: Option<Journal>,
     last: LastSeqs,
+    places: Places,
     /// This node, where there are others that may write.
     here: Option<NodeNumber>,
     jobs: Vec<Job>,
@@ -123,7 +125,9 @@ impl Persistence {
         if let Some(sharing) = &sharing {
             opener = opener.giving_up(sharing.gives_up_ms);
         }
-        let connection = opener.open_for_setup()?;
+        let mut connection = opener.open_for_setup()?;
+        places::finish(&mut connection)
+            .map_err(|error| StoreSetupError::Migrate(error.to_string()))?;
         let pool = r2d2::Pool::builder()
             .max_size(database.readers.max(1))
             .min_idle(Some(0))
@@ -135,10 +139,11 @@ impl Persistence {
         let (ending, ended) = watch::channel(());
         let actor = Self {
             journal: Journal::start(&opener)?,
+            readers: Readers::start(pool, database.readers, opener.is_sqlite())?,
             opener,
             connection: Some(connection),
-            readers: Readers::start(pool, database.readers)?,
             last: LastSeqs::default(),
+            places: Places::default(),
             here: sharing.as_ref().map(|sharing| sharing.here),
             jobs: Vec::new(),
             kept: Vec::new(),
@@ -201,9 +206,9 @@ impl Persistence {
         }
         let events = std::mem::take(&mut self.events);
         let pages = journal::pages(&writes);
-        let last = &mut self.last;
+        let (last, places) = (&mut self.last, &mut self.places);
         let done = match open(&self.opener, &mut self.connection) {
-            Ok(connection) => group::commit(&writes, last, self.here, connection),
+            Ok(connection) => group::commit(&writes, last, places, self.here, connection),
             Err(error) => Err(error),
         };
         self.note(&done.as_ref().map(|_| ()), events, started);
@@ -260,7 +265,7 @@ impl Persistence {
         }
         let users: Vec<_> = loads.iter().map(|load| &load.user).collect();
         let loaded = open(&self.opener, &mut self.connection)
-            .and_then(|connection| Ok(many::load(&users, connection)?));
+            .and_then(|connection| Ok(many::load(&users, self.places.recent(), connection)?));
         match loaded {
             Ok(snapshots) => {
                 for (load, snapshot) in loads.into_iter().zip(snapshots) {

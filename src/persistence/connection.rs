@@ -4,17 +4,32 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
+use diesel::migration::{Migration, MigrationSource};
 use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
+use diesel::sqlite::Sqlite;
 use diesel::{PgConnection, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::file_lock::FileLock;
+use super::file_lock::{self, FileLock};
 use super::messages::StoreError;
 use super::slots;
 use crate::config::{DatabaseConfig, Synchronous};
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/both");
+const OF_BOTH: EmbeddedMigrations = embed_migrations!("migrations/both");
+const OF_SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// The migrations of a SQLite database: those of both databases, and its own.
+struct SqliteMigrations;
+
+impl MigrationSource<Sqlite> for SqliteMigrations {
+    fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<Sqlite>>>> {
+        let mut all = OF_BOTH.migrations()?;
+        let own: Vec<Box<dyn Migration<Sqlite>>> = OF_SQLITE.migrations()?;
+        all.extend(own);
+        Ok(all)
+    }
+}
 
 /// Runs the same query on whichever database it is, with full typing: what Diesel's
 /// `MultiConnection` cannot express (batch inserts, ON CONFLICT) it can.
@@ -99,6 +114,14 @@ impl Opener {
         matches!(self.target, Target::Sqlite(_))
     }
 
+    /// The file of a SQLite database; none for one in memory.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        match &self.target {
+            Target::Postgres(_) => None,
+            Target::Sqlite(path) => file_lock::file_of(path),
+        }
+    }
+
     /// Takes the file of a SQLite database for this process; several may share Postgres.
     pub(super) fn lock(&self) -> Result<Option<FileLock>, StoreSetupError> {
         match &self.target {
@@ -110,9 +133,11 @@ impl Opener {
     /// Brings the schema up to date and names the migrations it ran.
     pub(super) fn migrate(&self) -> Result<Vec<String>, StoreSetupError> {
         let mut connection = self.open_for_setup()?;
-        let ran = on_backend!(&mut connection, inner => inner
-            .run_pending_migrations(MIGRATIONS)
-            .map(|versions| versions.iter().map(ToString::to_string).collect()));
+        let ran = match &mut connection {
+            StoreConnection::Postgres(inner) => inner.run_pending_migrations(OF_BOTH),
+            StoreConnection::Sqlite(inner) => inner.run_pending_migrations(SqliteMigrations),
+        };
+        let ran = ran.map(|versions| versions.iter().map(ToString::to_string).collect());
         ran.map_err(|error| StoreSetupError::Migrate(error.to_string()))
     }
 
@@ -209,9 +234,11 @@ pub fn migrate_down(config: &DatabaseConfig) -> Result<Vec<String>, StoreSetupEr
     let opener = Opener::new(config)?;
     let _lock = opener.lock()?;
     let mut connection = opener.open_for_setup()?;
-    let undid = on_backend!(&mut connection, inner => inner
-        .revert_all_migrations(MIGRATIONS)
-        .map(|versions| versions.iter().map(ToString::to_string).collect()));
+    let undid = match &mut connection {
+        StoreConnection::Postgres(inner) => inner.revert_all_migrations(OF_BOTH),
+        StoreConnection::Sqlite(inner) => inner.revert_all_migrations(SqliteMigrations),
+    };
+    let undid = undid.map(|versions| versions.iter().map(ToString::to_string).collect());
     undid.map_err(|error| StoreSetupError::Migrate(error.to_string()))
 }
 

@@ -3,17 +3,20 @@
 //! There is one writer. It gives every event its place inside the transaction that stores it, so
 //! a log is dense whatever fails.
 
+mod read;
+
 use std::collections::{HashMap, HashSet};
 
-use diesel::dsl::max;
 use diesel::prelude::*;
 
+pub(super) use self::read::{Span, find, read, read_page};
 use super::connection::{StoreConnection, on_backend};
 use super::many;
-use super::messages::{AppendEvent, AppendOutcome, DuplicateKey, LogPage, StoredEvent};
-use super::rows::{EventRow, NewEventRow, SessionRow, marks, name, parse_name};
-use super::schema::{events, sessions, users};
-use crate::protocol::{Epoch, Event, EventId, Seq, SessionId, Timestamp, UserId};
+use super::messages::{AppendEvent, AppendOutcome, DuplicateKey};
+use super::places::{Places, Recent, Row};
+use super::rows::{NewEventRow, marks, name, parse_name};
+use super::schema::{event_places, events, sessions, users};
+use crate::protocol::{Epoch, EventId, Seq, SessionId, Timestamp, UserId};
 
 /// Users whose last place is remembered; beyond, all are forgotten and read anew when needed.
 const LAST_SEQS_MAX: usize = 100_000;
@@ -42,33 +45,30 @@ impl LastSeqs {
         }
     }
 
-    fn fill<'a>(
-        &mut self,
-        wanted: impl Iterator<Item = &'a UserId>,
-        connection: &mut StoreConnection,
-    ) -> QueryResult<()> {
+    /// Forgets everything, where that is much. Not within a transaction: what it appended is known
+    /// nowhere else.
+    pub(super) fn trim(&mut self) {
         if self.0.len() > LAST_SEQS_MAX {
             self.0.clear();
         }
+    }
+
+    fn fill<'a>(
+        &mut self,
+        wanted: impl Iterator<Item = &'a UserId>,
+        recent: &Recent,
+        connection: &mut StoreConnection,
+    ) -> QueryResult<()> {
         let missing: HashSet<&UserId> = wanted.filter(|user| !self.0.contains_key(*user)).collect();
         if missing.is_empty() {
             return Ok(());
         }
         let missing: Vec<_> = missing.into_iter().collect();
-        for (user, bounds) in missing.iter().zip(many::bounds(&missing, connection)?) {
+        for (user, bounds) in missing.iter().zip(many::bounds(&missing, recent, connection)?) {
             self.0.insert((*user).clone(), bounds.last);
         }
         Ok(())
     }
-}
-
-fn pruned(user: &UserId, connection: &mut StoreConnection) -> QueryResult<Seq> {
-    let pruned: Option<i64> = users::table
-        .filter(users::user_id.eq(user.as_str()))
-        .select(users::pruned_seq)
-        .first(connection)
-        .optional()?;
-    Ok(Seq(pruned.unwrap_or(0)))
 }
 
 /// What is known of an event that was stored before.
@@ -98,14 +98,16 @@ impl Known {
 pub(super) fn append(
     new: &[&AppendEvent],
     last: &mut LastSeqs,
+    places: &mut Places,
     connection: &mut StoreConnection,
 ) -> QueryResult<Vec<AppendOutcome>> {
-    last.fill(new.iter().map(|event| &event.user), connection)?;
+    last.fill(new.iter().map(|event| &event.user), places.recent(), connection)?;
     // Repetitions may stand in one group too: the first of them is known to the others.
     let mut by_name: HashMap<(&UserId, EventId), Known> = HashMap::new();
     let mut by_key: HashMap<(&UserId, &str), Known> = HashMap::new();
     let mut outcomes = Vec::with_capacity(new.len());
     let mut rows = Vec::with_capacity(new.len());
+    let mut stored = Vec::with_capacity(new.len());
     let mut marked: Vec<&SessionId> = Vec::new();
     for event in new {
         let (user, id) = (&event.user, event.content.id);
@@ -142,12 +144,29 @@ pub(super) fn append(
             by_name.insert((user, id), known());
         }
         rows.push(NewEventRow::new(event, seq));
+        stored.push((user, seq));
         marked.extend(&event.need_full_sync);
         outcomes.push(AppendOutcome::Stored(seq));
     }
     insert(&rows, connection)?;
+    if let StoreConnection::Sqlite(connection) = connection
+        && !stored.is_empty()
+    {
+        // One after the other, for nobody else writes.
+        let last: i64 = diesel::select(last_insert_rowid()).get_result(connection)?;
+        let first = last + 1 - stored.len() as i64;
+        for ((user, seq), id) in stored.into_iter().zip(first..) {
+            places.appended(user, Row { seq, id });
+        }
+    }
     mark_full_sync(&marked, connection)?;
     Ok(outcomes)
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// The row that was inserted last, by this connection.
+    fn last_insert_rowid() -> BigInt;
 }
 
 fn insert(rows: &[NewEventRow<'_>], connection: &mut StoreConnection) -> QueryResult<()> {
@@ -224,87 +243,6 @@ fn known((event_id, seq, live, offline, fingerprint): KnownRow) -> Option<Known>
     })
 }
 
-/// Reads up to `events_max` events after a place, in order; stops after the event that passes
-/// `bytes_max`.
-pub(super) fn read(
-    user: &UserId,
-    after: Seq,
-    events_max: usize,
-    bytes_max: usize,
-    connection: &mut StoreConnection,
-) -> QueryResult<Vec<Event>> {
-    let rows: Vec<EventRow> = events::table
-        .filter(events::user_id.eq(user.as_str()))
-        .filter(events::seq.gt(after.0))
-        .order(events::seq.asc())
-        .limit(i64::try_from(events_max).unwrap_or(i64::MAX))
-        .select(EventRow::as_select())
-        .load(connection)?;
-    let mut bytes = 0;
-    let mut taken = Vec::with_capacity(rows.len());
-    for event in rows.into_iter().filter_map(EventRow::event) {
-        bytes += event.content.bytes();
-        taken.push(event);
-        if bytes > bytes_max {
-            break;
-        }
-    }
-    Ok(taken)
-}
-
-/// Reads a page for `GET /sync`.
-pub(super) fn read_page(
-    user: &UserId,
-    after: Seq,
-    now: Timestamp,
-    events_max: usize,
-    bytes_max: usize,
-    connection: &mut StoreConnection,
-) -> QueryResult<LogPage> {
-    let pruned = pruned(user, connection)?;
-    let events = read(user, after, events_max, bytes_max, connection)?;
-    let cursor = events.last().and_then(|event| event.seq).unwrap_or(after);
-    let last: Option<i64> = events::table
-        .filter(events::user_id.eq(user.as_str()))
-        .select(max(events::seq))
-        .first(connection)?;
-    let more = last.is_some_and(|last| last > cursor.0);
-    let events = events.into_iter().filter(|event| !event.content.is_expired(now)).collect();
-    Ok(LogPage { events, cursor, more, pruned })
-}
-
-/// Finds an event in every log that holds it.
-pub(super) fn find(
-    event: EventId,
-    users_max: usize,
-    connection: &mut StoreConnection,
-) -> QueryResult<Vec<StoredEvent>> {
-    let rows: Vec<EventRow> = events::table
-        .filter(events::event_id.eq(name(event)))
-        .order(events::user_id.asc())
-        .limit(i64::try_from(users_max).unwrap_or(i64::MAX))
-        .select(EventRow::as_select())
-        .load(connection)?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        let Ok(user) = UserId::new(&row.user_id) else { continue };
-        let sessions: Vec<SessionRow> = sessions::table
-            .filter(sessions::user_id.eq(user.as_str()))
-            .select(SessionRow::as_select())
-            .load(connection)?;
-        let (live, offline) = (row.live, row.offline);
-        let Some(event) = row.event() else { continue };
-        found.push(StoredEvent {
-            user,
-            event,
-            live: u32::try_from(live).unwrap_or(0),
-            offline: u32::try_from(offline).unwrap_or(0),
-            sessions: sessions.into_iter().filter_map(SessionRow::record).collect(),
-        });
-    }
-    Ok(found)
-}
-
 /// Removes up to about `step_max` events published before `cutoff`, from the bottom of their
 /// logs, inside the caller's transaction. Says how many went, and up to where in each log.
 ///
@@ -313,6 +251,7 @@ pub(super) fn find(
 pub(super) fn prune(
     cutoff: Timestamp,
     step_max: u32,
+    places: &mut Places,
     connection: &mut StoreConnection,
 ) -> QueryResult<(usize, Vec<(UserId, Seq)>)> {
     let oldest: Vec<(String, i64)> = events::table
@@ -326,11 +265,12 @@ pub(super) fn prune(
         let place = up_to.entry(user).or_default();
         *place = seq.max(*place);
     }
+    let known = |(user, seq): (&String, &i64)| Some((UserId::new(user).ok()?, Seq(*seq)));
+    let pruned: Vec<(UserId, Seq)> = up_to.iter().filter_map(known).collect();
+    places.place_below(&pruned, connection)?;
     let mut removed = 0;
-    let mut pruned = Vec::with_capacity(up_to.len());
     for (user, seq) in up_to {
-        let below = events::table.filter(events::user_id.eq(&user)).filter(events::seq.le(seq));
-        removed += diesel::delete(below).execute(connection)?;
+        removed += delete_below(&user, seq, connection)?;
         let row = (users::user_id.eq(&user), users::pruned_seq.eq(seq));
         on_backend!(connection, inner => diesel::insert_into(users::table)
             .values(row)
@@ -338,11 +278,27 @@ pub(super) fn prune(
             .do_update()
             .set(users::pruned_seq.eq(seq))
             .execute(inner))?;
-        if let Ok(user) = UserId::new(&user) {
-            pruned.push((user, Seq(seq)));
-        }
     }
     Ok((removed, pruned))
+}
+
+/// Removes what is at or below a place. All of it has a place.
+fn delete_below(user: &str, seq: i64, connection: &mut StoreConnection) -> QueryResult<usize> {
+    match connection {
+        StoreConnection::Postgres(connection) => {
+            let below = events::table.filter(events::user_id.eq(user)).filter(events::seq.le(seq));
+            diesel::delete(below).execute(connection)
+        }
+        StoreConnection::Sqlite(connection) => {
+            let below = event_places::table
+                .filter(event_places::user_id.eq(user))
+                .filter(event_places::seq.le(seq));
+            let rows = events::table.filter(events::id.eq_any(below.select(event_places::id)));
+            let removed = diesel::delete(rows).execute(connection)?;
+            diesel::delete(below).execute(connection)?;
+            Ok(removed)
+        }
+    }
 }
 
 /// Asks the database for nothing, to see whether it answers.

@@ -53,7 +53,7 @@ impl FileLock {
 }
 
 /// The file that SQLite opens for this; none for a database in memory or without a name.
-fn file_of(path: &str) -> Option<PathBuf> {
+pub(super) fn file_of(path: &str) -> Option<PathBuf> {
     let Some(uri) = path.strip_prefix("file:") else {
         return (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(path));
     };

@@ -15,6 +15,7 @@ use super::messages::{
     SaveFloors, SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote,
     WriteNote, WritePush,
 };
+use super::places::Places;
 use super::{broadcasts, dead_letters, many, notes, pushes, sessions};
 use crate::notes::{NoteChange, NoteError, Shared};
 use crate::protocol::{Epoch, NodeNumber, NoteId, Slot, UserId};
@@ -138,18 +139,25 @@ pub(super) struct Outcomes {
 pub(super) fn commit(
     writes: &[Write],
     last: &mut LastSeqs,
+    places: &mut Places,
     here: Option<NodeNumber>,
     connection: &mut StoreConnection,
 ) -> Result<Outcomes, StoreError> {
     if writes.is_empty() {
         return Ok(Outcomes::default());
     }
+    last.trim();
     let done = in_transaction(connection, |connection| {
         let fence = Fence::raise(here, writes, last, connection)?;
-        write_all(writes, last, &fence, connection)
+        let outcomes = write_all(writes, last, places, &fence, connection)?;
+        places.place(connection)?;
+        Ok(outcomes)
     });
     if done.is_err() {
         last.forget_all();
+        places.rolled_back();
+    } else {
+        places.committed();
     }
     Ok(done?)
 }
@@ -157,6 +165,7 @@ pub(super) fn commit(
 fn write_all(
     writes: &[Write],
     last: &mut LastSeqs,
+    places: &mut Places,
     fence: &Fence,
     connection: &mut StoreConnection,
 ) -> QueryResult<Outcomes> {
@@ -168,7 +177,7 @@ fn write_all(
             batch.extend(&append.events);
             continue;
         }
-        append(&mut batch, &mut outcomes, last, fence, connection)?;
+        append(&mut batch, &mut outcomes, last, places, fence, connection)?;
         match write {
             // A fence is raised before anything is written.
             Write::Append(_) | Write::FenceNotes(_) => {}
@@ -230,7 +239,7 @@ fn write_all(
             Write::Push(push) => outcomes.pushes.push_back(pushes::write(push, connection)?),
         }
     }
-    append(&mut batch, &mut outcomes, last, fence, connection)?;
+    append(&mut batch, &mut outcomes, last, places, fence, connection)?;
     Ok(outcomes)
 }
 
@@ -239,17 +248,19 @@ fn append(
     batch: &mut Vec<&AppendEvent>,
     outcomes: &mut Outcomes,
     last: &mut LastSeqs,
+    places: &mut Places,
     fence: &Fence,
     connection: &mut StoreConnection,
 ) -> QueryResult<()> {
     let may = |event: &&AppendEvent| fence.lets(&event.user, event.epoch);
     if batch.iter().all(may) {
-        outcomes.appends.extend(events::append(batch, last, connection)?.into_iter().map(Ok));
+        let appended = events::append(batch, last, places, connection)?;
+        outcomes.appends.extend(appended.into_iter().map(Ok));
         batch.clear();
         return Ok(());
     }
     let let_in: Vec<_> = batch.iter().copied().filter(may).collect();
-    let mut appended = events::append(&let_in, last, connection)?.into_iter();
+    let mut appended = events::append(&let_in, last, places, connection)?.into_iter();
     for event in batch.drain(..) {
         let outcome = if may(&event) { appended.next() } else { None };
         outcomes.appends.push_back(outcome.ok_or(StoreError::Moved));

@@ -1,19 +1,24 @@
 //! Copying SQLite's journal (its write-ahead log) into the database without holding up commits.
 //!
 //! A checkpoint of thousands of pages takes about as long as ten commits, and by default it runs
-//! within one of them. Here a thread of its own copies nearly all of the journal while commits go on.
-//! What they add meanwhile is copied by the writer, between two groups: only when nothing is left
-//! does SQLite begin the journal anew, and one that grows for ever makes each commit dearer. The
-//! database file is synced by whoever copies the last page there is: mostly the thread.
+//! within one of them. Here a thread of its own copies a little of the journal at a time while commits
+//! go on, and syncs that: the sync of much at once would hold up those of commits on the same disk.
+//!
+//! Only when nothing is left to copy does SQLite begin the journal anew, and one that grows for ever
+//! makes each commit dearer. So when it is long the writer copies what was added last, between two
+//! groups.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::Integer;
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 
 use super::connection::{Opener, StoreConnection, on_backend};
 use super::group::Write;
@@ -22,14 +27,20 @@ use super::messages::{AppendEvent, SaveFloors, SaveSessions};
 /// Bytes of a page.
 const PAGE: usize = 4_096;
 
-/// Pages that may have been written after which the thread looks how long the journal is.
-const LOOK_AFTER: usize = 1_000;
+/// Pages, by a rough count, after which the thread copies what there is.
+const COPY_AFTER: usize = 1_000;
 
-/// Pages from which on the journal is copied.
-const COPY_FROM: i32 = 12_000;
+/// Pages from which on the journal is to begin anew.
+const LONG: i32 = 12_000;
 
-/// How often the thread copies: the second time what was added during the first.
-const PASSES: u32 = 2;
+/// So few pages are left to the writer.
+const REST: i32 = 64;
+
+/// How often the thread tries to leave no more than that.
+const PASSES_MAX: u32 = 4;
+
+/// The thread's priority (0 is the ordinary one, 19 the lowest): it must not hold up who commits.
+const NICENESS: i32 = 10;
 
 /// What the writer knows of the thread, which ends when this is dropped.
 pub(super) struct Journal {
@@ -39,6 +50,9 @@ pub(super) struct Journal {
     /// None once it ends.
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// The database, to be synced. Closing it ends the locks that SQLite has on it for this process, on
+    /// any connection: it is closed last.
+    _file: Option<Arc<File>>,
 }
 
 /// What SQLite says of its journal after a checkpoint, in pages; −1 where there is none, or others are
@@ -51,30 +65,40 @@ struct Copied {
     checkpointed: i32,
 }
 
+impl Copied {
+    fn left(&self) -> i32 {
+        self.log - self.checkpointed
+    }
+}
+
 impl Journal {
-    /// Starts the thread, where the database is SQLite's.
+    /// Starts the thread, where the database is SQLite's. All other connections of this process to it
+    /// must be closed before this is dropped.
     ///
     /// # Errors
-    /// When there can be no thread.
+    /// When there can be no thread, or the database cannot be opened.
     pub(super) fn start(opener: &Opener) -> std::io::Result<Option<Self>> {
         if !opener.is_sqlite() {
             return Ok(None);
         }
-        // One word may wait: it says no more than that there is something to look at.
+        // One word may wait: it says no more than that there is something to copy.
         let (wake, wakes) = sync_channel(1);
         let is_copied = Arc::new(AtomicBool::new(false));
-        let (opener, copied) = (opener.clone(), Arc::clone(&is_copied));
-        let thread = std::thread::Builder::new()
+        let file = opener.file().map(File::open).transpose()?.map(Arc::new);
+        let copier = Copier { opener: opener.clone(), connection: None, file: file.clone() };
+        let copied = Arc::clone(&is_copied);
+        let thread = thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || run(&opener, &wakes, &copied))?;
-        Ok(Some(Self { written: 0, is_copied, wake: Some(wake), thread: Some(thread) }))
+            .spawn(move || copier.run(&wakes, &copied))?;
+        let (wake, thread) = (Some(wake), Some(thread));
+        Ok(Some(Self { written: 0, is_copied, wake, thread, _file: file }))
     }
 
     /// Takes note of about so many pages that were written, and copies what is left of the journal when
     /// that is due: few pages, but all of them are synced, which takes a slow disk its time.
     pub(super) fn wrote(&mut self, pages: usize, connection: &mut StoreConnection) {
         self.written += pages;
-        if self.written >= LOOK_AFTER {
+        if self.written >= COPY_AFTER {
             self.written = 0;
             // A full queue holds the same word; without the thread SQLite itself copies, at 32,000 pages.
             let _ = self.wake.as_ref().map(|wake| wake.try_send(()));
@@ -121,36 +145,49 @@ impl Drop for Journal {
     }
 }
 
-fn run(opener: &Opener, wakes: &Receiver<()>, is_copied: &AtomicBool) {
-    let mut connection = None;
-    while wakes.recv().is_ok() {
-        let open = match &mut connection {
-            Some(open) => open,
-            None => match opener.open() {
-                Ok(opened) => connection.insert(opened),
-                Err(error) => {
-                    log::warn!("the database's journal cannot be copied yet: {error}");
-                    continue;
-                }
-            },
-        };
-        match copy(open) {
-            Ok(has_copied) => is_copied.store(has_copied, Ordering::Relaxed),
-            Err(error) => log::warn!("the database's journal cannot be copied yet: {error}"),
-        }
-    }
+/// The thread.
+struct Copier {
+    opener: Opener,
+    connection: Option<StoreConnection>,
+    /// None for a database in memory.
+    file: Option<Arc<File>>,
 }
 
-/// Copies a long journal, and says whether it was one.
-fn copy(connection: &mut StoreConnection) -> QueryResult<bool> {
-    // Only looks.
-    if checkpoint("NOOP", connection)?.log < COPY_FROM {
-        return Ok(false);
+impl Copier {
+    fn run(mut self, wakes: &Receiver<()>, is_copied: &AtomicBool) {
+        if let Err(error) = setpriority_process(Some(gettid()), NICENESS) {
+            log::debug!("the database's journal is copied at the ordinary priority: {error}");
+        }
+        while wakes.recv().is_ok() {
+            match self.copy() {
+                Ok(true) => is_copied.store(true, Ordering::Relaxed),
+                Ok(false) => {}
+                Err(error) => log::warn!("the database's journal cannot be copied yet: {error}"),
+            }
+        }
     }
-    for _ in 0..PASSES {
-        checkpoint("PASSIVE", connection)?;
+
+    /// Copies what there is, and says whether what is left is the writer's to copy.
+    fn copy(&mut self) -> Result<bool, Box<dyn std::error::Error>> {
+        let connection = match &mut self.connection {
+            Some(open) => open,
+            None => self.connection.insert(self.opener.open()?),
+        };
+        let log = checkpoint("PASSIVE", connection)?.log;
+        // SQLite does this where nothing was committed meanwhile; the rest would be the writer's to sync.
+        self.file.as_ref().map(|file| file.sync_data()).transpose()?;
+        if log < LONG {
+            return Ok(false);
+        }
+        for _ in 1..PASSES_MAX {
+            // Only looks.
+            if checkpoint("NOOP", connection)?.left() <= REST {
+                break;
+            }
+            checkpoint("PASSIVE", connection)?;
+        }
+        Ok(true)
     }
-    Ok(true)
 }
 
 /// Copies as much as can be without waiting for anybody; NOOP only looks.
@@ -202,7 +239,7 @@ mod tests {
             longest = length;
             assert!(clock::now() - started < DEADLINE, "it has {length} pages");
         }
-        assert!(longest >= COPY_FROM, "it began anew with {longest} pages");
+        assert!(longest >= LONG, "it began anew with {longest} pages");
     }
 
     #[test]
@@ -210,7 +247,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = opener(&folder).open().unwrap();
         writer.batch_execute("CREATE TABLE pages (page BLOB)").unwrap();
-        assert!(!copy(&mut writer).unwrap());
+        let mut copier = Copier { opener: opener(&folder), connection: None, file: None };
+        assert!(!copier.copy().unwrap());
         assert!(checkpoint("NOOP", &mut writer).unwrap().log > 0);
     }
 }

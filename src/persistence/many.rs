@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::connection::StoreConnection;
 use super::messages::{Floor, UserSnapshot};
+use super::places::Recent;
 use super::rows::SessionRow;
 use super::schema::sessions;
 use crate::protocol::{Seq, SessionRecord, UserId};
@@ -30,6 +31,7 @@ pub(super) struct Bounds {
 /// Where these logs end, in this order.
 pub(super) fn bounds(
     users: &[&UserId],
+    recent: &Recent,
     connection: &mut StoreConnection,
 ) -> QueryResult<Vec<Bounds>> {
     let mut found = HashMap::with_capacity(users.len());
@@ -53,15 +55,21 @@ pub(super) fn bounds(
             (row.user_id, Bounds { last, pruned })
         }));
     }
-    Ok(users.iter().map(|user| found.get(user.as_str()).copied().unwrap_or_default()).collect())
+    let of_user = |user: &&UserId| {
+        let mut bounds: Bounds = found.get(user.as_str()).copied().unwrap_or_default();
+        bounds.last = bounds.last.max(recent.last(user).unwrap_or_default());
+        bounds
+    };
+    Ok(users.iter().map(of_user).collect())
 }
 
 /// What is durable of these users, in this order.
 pub(super) fn load(
     users: &[&UserId],
+    recent: &Recent,
     connection: &mut StoreConnection,
 ) -> QueryResult<Vec<UserSnapshot>> {
-    let bounds = bounds(users, connection)?;
+    let bounds = bounds(users, recent, connection)?;
     let mut found: HashMap<String, Vec<SessionRecord>> = HashMap::new();
     for users in users.chunks(ASKED_MAX) {
         let rows: Vec<SessionRow> = match connection {
@@ -146,7 +154,7 @@ impl QueryFragment<Sqlite> for BoundsOf {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql(
             "SELECT w.value, \
-             (SELECT seq FROM events WHERE user_id = w.value ORDER BY seq DESC LIMIT 1), \
+             (SELECT seq FROM event_places WHERE user_id = w.value ORDER BY seq DESC LIMIT 1), \
              (SELECT pruned_seq FROM users WHERE user_id = w.value) FROM json_each(",
         );
         out.push_bind_param::<Text, _>(&self.0)?;

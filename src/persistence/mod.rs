@@ -15,6 +15,7 @@ mod many;
 pub mod messages;
 mod note_turns;
 mod notes;
+mod places;
 pub(crate) mod port;
 mod pushes;
 mod readers;

@@ -2,8 +2,10 @@
 //!
 //! Bounded: when too many reads wait, the next is refused at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use super::connection::{Opener, StoreConnection, StoreSetupError};
 use super::messages::StoreError;
@@ -14,23 +16,36 @@ const WAITING_MAX: usize = 16_384;
 /// A read, told of the connection it may use or why there is none.
 type Read = Box<dyn FnOnce(Result<&mut StoreConnection, StoreError>) + Send>;
 
-/// The reading threads. They end when this is dropped.
+/// The reading threads. When this is dropped they end, and reads that wait are refused.
 pub(super) struct Readers {
-    queue: SyncSender<Read>,
+    /// None once they end.
+    queue: Option<SyncSender<Read>>,
+    is_ending: Arc<AtomicBool>,
+    /// Those whose end is waited for.
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Readers {
-    /// Starts as many threads as the pool has connections.
-    pub(super) fn start(pool: r2d2::Pool<Opener>, threads: u32) -> Result<Self, StoreSetupError> {
+    /// Starts as many threads as the pool has connections. With `closes`, dropping this waits until all
+    /// of these are closed: for a file, not for a server, which may never answer.
+    pub(super) fn start(
+        pool: r2d2::Pool<Opener>,
+        threads: u32,
+        closes: bool,
+    ) -> Result<Self, StoreSetupError> {
         let (queue, reads) = sync_channel(WAITING_MAX);
         let reads = Arc::new(Mutex::new(reads));
+        let mut readers =
+            Self { queue: Some(queue), is_ending: Arc::default(), threads: Vec::new() };
         for number in 0..threads.max(1) {
             let (pool, reads) = (pool.clone(), Arc::clone(&reads));
-            std::thread::Builder::new()
+            let is_ending = Arc::clone(&readers.is_ending);
+            let thread = thread::Builder::new()
                 .name(format!("reader-{number}"))
-                .spawn(move || run(&pool, &reads))?;
+                .spawn(move || run(&pool, &reads, &is_ending))?;
+            readers.threads.extend(closes.then_some(thread));
         }
-        Ok(Self { queue })
+        Ok(readers)
     }
 
     /// Runs `read` on a reading thread. If too many wait, it is run here and now, told so.
@@ -38,7 +53,8 @@ impl Readers {
         &self,
         read: impl FnOnce(Result<&mut StoreConnection, StoreError>) + Send + 'static,
     ) {
-        match self.queue.try_send(Box::new(read)) {
+        let Some(queue) = &self.queue else { return read(Err(StoreError::Closed)) };
+        match queue.try_send(Box::new(read)) {
             Ok(()) => {}
             Err(TrySendError::Full(read)) => read(Err(StoreError::Overloaded)),
             Err(TrySendError::Disconnected(read)) => read(Err(StoreError::Closed)),
@@ -46,10 +62,26 @@ impl Readers {
     }
 }
 
-fn run(pool: &r2d2::Pool<Opener>, reads: &Mutex<Receiver<Read>>) {
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::warn!("a thread that reads from the database panicked");
+            }
+        }
+    }
+}
+
+fn run(pool: &r2d2::Pool<Opener>, reads: &Mutex<Receiver<Read>>, is_ending: &AtomicBool) {
     loop {
         let next = reads.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(read) = next else { return };
+        if is_ending.load(Ordering::Relaxed) {
+            read(Err(StoreError::Closed));
+            continue;
+        }
         match pool.get() {
             Ok(mut connection) => read(Ok(&mut connection)),
             Err(error) => read(Err(StoreError::Database(error.to_string()))),

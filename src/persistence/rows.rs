@@ -76,7 +76,7 @@ pub(super) fn marks(duplicate: &DuplicateKey) -> (Option<&str>, Option<&str>) {
 #[diesel(table_name = events)]
 pub(super) struct EventRow {
     pub(super) user_id: String,
-    seq: i64,
+    pub(super) seq: i64,
     event_id: String,
     kind: String,
     data: Option<String>,

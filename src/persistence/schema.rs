@@ -1,7 +1,9 @@
-//! The tables as Diesel knows them: portable types only, the same on both databases.
+//! The tables as Diesel knows them: portable types only, the same on both databases but for what says so.
 
 diesel::table! {
     events (user_id, seq) {
+        /// In SQLite only: its row. A query that may be Postgres's must say what it selects.
+        id -> BigInt,
         user_id -> Text,
         seq -> BigInt,
         event_id -> Text,
@@ -18,6 +20,15 @@ diesel::table! {
         idempotency_key -> Nullable<Text>,
         live -> Integer,
         offline -> Integer,
+    }
+}
+
+diesel::table! {
+    /// In SQLite only: the index of the log by user.
+    event_places (user_id, seq) {
+        user_id -> Text,
+        seq -> BigInt,
+        id -> BigInt,
     }
 }
 
@@ -122,4 +133,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(pushes, sessions, events);
+diesel::allow_tables_to_appear_in_same_query!(pushes, sessions, events, event_places);

@@ -3,6 +3,7 @@
 mod dead_letters;
 mod fence;
 mod notes;
+mod places;
 
 use std::sync::Arc;
 use std::time::Duration;

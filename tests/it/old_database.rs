@@ -7,8 +7,9 @@ use crate::program::{API_KEY, Program};
 use crate::world::{Stop, TestHub, on_both};
 
 /// Every table there may be, now and then.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "events",
+    "event_places",
     "users",
     "sessions",
     "broadcasts",

@@ -59,21 +59,28 @@ impl Persistence {
         let tombstones_before = now.minus_ms(self.retention.tombstones_age_s.saturating_mul(1_000));
         let letters_before = now.minus_ms(self.retention.dead_letters_age_s.saturating_mul(1_000));
         let letters_max = self.dead_letters_max;
+        let places = &mut self.places;
         let connection = open(&self.opener, &mut self.connection)?;
         if let Some(here) = self.here
             && !slots::is_first(here, connection)?
         {
             return Ok(None);
         }
-        let (removed, users) = in_transaction(connection, |connection| {
-            let (mut removed, users) = events::prune(events_before, step_max, connection)?;
+        let pruned = in_transaction(connection, |connection| {
+            let (mut removed, users) = events::prune(events_before, step_max, places, connection)?;
             removed += sessions::prune(sessions_before, step_max, connection)?;
             removed += broadcasts::prune(events_before, connection)?;
             removed += notes::prune(tombstones_before, events_before, step_max, connection)?;
             removed += pushes::prune(connection)?;
             removed += letters::prune(letters_before, letters_max, step_max, connection)?;
             Ok((removed, users))
-        })?;
+        });
+        if pruned.is_ok() {
+            places.committed();
+        } else {
+            places.rolled_back();
+        }
+        let (removed, users) = pruned?;
         self.wrote(removed);
         if !users.is_empty() {
             for observer in &self.observers {

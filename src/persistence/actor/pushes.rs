@@ -24,10 +24,12 @@ impl Handler<ListPushes> for Persistence {
     type Result = ();
 
     fn handle(&mut self, list: ListPushes, _: &mut Self::Context) {
+        let recent = self.places.recent().clone();
         self.readers.read(move |connection| {
             let ListPushes { before, after, devices_max, reply } = list;
+            let after = after.as_ref();
             let found = connection
-                .and_then(|c| Ok(pushes::sleepers(before, after.as_ref(), devices_max, c)?));
+                .and_then(|c| Ok(pushes::sleepers(before, after, devices_max, &recent, c)?));
             // Whoever asked may have stopped waiting.
             let _ = reply.send(found);
         });

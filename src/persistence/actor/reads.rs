@@ -3,7 +3,7 @@
 use actix::Handler;
 
 use super::{Persistence, answers};
-use crate::persistence::events;
+use crate::persistence::events::{self, Span};
 use crate::persistence::messages::{
     CheckHealth, FindEvent, LogRead, ReadLog, ReadPage, StoreError,
 };
@@ -12,10 +12,11 @@ impl Handler<ReadLog> for Persistence {
     type Result = ();
 
     fn handle(&mut self, read: ReadLog, _ctx: &mut Self::Context) {
+        let recent = self.places.recent().clone();
         self.readers.read(move |connection| {
             let ReadLog { user, session, ticket, after, events_max, bytes_max, reply } = read;
-            let result =
-                connection.and_then(|c| Ok(events::read(&user, after, events_max, bytes_max, c)?));
+            let span = Span { after, events_max, bytes_max };
+            let result = connection.and_then(|c| Ok(events::read(&user, span, &recent, c)?));
             answers::send(&reply, LogRead { user, session, ticket, result });
         });
     }
@@ -25,10 +26,12 @@ impl Handler<ReadPage> for Persistence {
     type Result = ();
 
     fn handle(&mut self, read: ReadPage, _ctx: &mut Self::Context) {
+        let recent = self.places.recent().clone();
         self.readers.read(move |connection| {
             let ReadPage { user, after, now, events_max, bytes_max, reply } = read;
-            let page = connection
-                .and_then(|c| Ok(events::read_page(&user, after, now, events_max, bytes_max, c)?));
+            let span = Span { after, events_max, bytes_max };
+            let page =
+                connection.and_then(|c| Ok(events::read_page(&user, span, now, &recent, c)?));
             // Whoever asked may have stopped waiting.
             let _ = reply.send(page);
         });

@@ -1,0 +1,254 @@
+//! SQLite's index of the log by user, which is written later than the log, many rows at a time.
+//!
+//! An index that is written with each event costs a page for every user there is something for: several
+//! times what the events themselves take. Here an event is in the log first, and where it is is
+//! remembered. When enough have gathered they are placed, user by user, some with each group: what
+//! gathered for a user is then one page.
+//!
+//! Whoever reads asks what is remembered first and the index then: what is placed in between is found in
+//! both. Within a log what is placed lies below what is not. A hub that starts places what another may
+//! have left.
+//!
+//! Postgres, to which several nodes write, has an ordinary index.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use diesel::prelude::*;
+
+use super::connection::StoreConnection;
+use super::schema::event_places;
+use crate::protocol::{Seq, UserId};
+
+/// So many gather before they are placed.
+const ROUND_MIN: usize = 8_192;
+
+/// How many are placed with a group, at least. It is twice as many as the group has events, so that a
+/// round is over before the next is due.
+const STEP_MIN: usize = 32;
+
+/// No row without a place is this far below the last one. A hub that starts looks no further down: a
+/// later version may have more here, never less.
+const BEHIND_MAX: i64 = 32_768;
+
+/// Where an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Row {
+    pub(super) seq: Seq,
+    /// Its row in the log.
+    pub(super) id: i64,
+}
+
+/// Durable events that have no place yet, of each user in order. Readers share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recent(Arc<Mutex<HashMap<UserId, VecDeque<Row>>>>);
+
+impl Recent {
+    /// What is above a place, in order.
+    pub(super) fn after(&self, user: &UserId, after: Seq) -> Vec<Row> {
+        let users = self.lock();
+        let Some(rows) = users.get(user) else { return Vec::new() };
+        let start = rows.partition_point(|row| row.seq <= after);
+        rows.range(start..).copied().collect()
+    }
+
+    /// The last of a user.
+    pub(super) fn last(&self, user: &UserId) -> Option<Seq> {
+        self.lock().get(user)?.back().map(|row| row.seq)
+    }
+
+    /// The lowest row; none when all have places.
+    pub(super) fn lowest_id(&self) -> Option<i64> {
+        self.lock().values().filter_map(|rows| rows.front()).map(|row| row.id).min()
+    }
+
+    fn has_at_or_below(&self, user: &UserId, seq: Seq) -> bool {
+        self.lock().get(user).and_then(VecDeque::front).is_some_and(|row| row.seq <= seq)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, VecDeque<Row>>> {
+        // Nothing that holds it panics half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the writer knows of events without a place. Each transaction ends with [`Places::committed`] or
+/// [`Places::rolled_back`].
+#[derive(Debug)]
+pub(super) struct Places {
+    recent: Recent,
+    /// So many gather before they are placed.
+    round_min: usize,
+    /// No row without a place is this far below the last one.
+    behind_max: i64,
+    /// Appended by this transaction.
+    appended: Vec<(UserId, Row)>,
+    /// Durable, and for the next round.
+    gathered: Vec<(UserId, Row)>,
+    /// This round, user by user.
+    round: VecDeque<(UserId, Row)>,
+    /// The lowest row of this round.
+    round_from: i64,
+    placed: Placed,
+}
+
+/// What this transaction placed.
+#[derive(Debug)]
+enum Placed {
+    /// So many of the round.
+    Some(usize),
+    /// Everything there is.
+    All,
+}
+
+impl Default for Placed {
+    fn default() -> Self {
+        Self::Some(0)
+    }
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::sized(ROUND_MIN, BEHIND_MAX)
+    }
+}
+
+impl Places {
+    pub(super) fn sized(round_min: usize, behind_max: i64) -> Self {
+        Self {
+            recent: Recent::default(),
+            round_min,
+            behind_max,
+            appended: Vec::new(),
+            gathered: Vec::new(),
+            round: VecDeque::new(),
+            round_from: 0,
+            placed: Placed::default(),
+        }
+    }
+
+    pub(super) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// Remembers an event that was appended, each in the order of its row.
+    pub(super) fn appended(&mut self, user: &UserId, row: Row) {
+        self.appended.push((user.clone(), row));
+    }
+
+    /// Places what is due, within the transaction that appended.
+    pub(super) fn place(&mut self, connection: &mut StoreConnection) -> QueryResult<()> {
+        if self.round.is_empty() && self.gathered.len() >= self.round_min {
+            let mut round = std::mem::take(&mut self.gathered);
+            self.round_from = round.first().map_or(0, |(_, row)| row.id);
+            round.sort_unstable();
+            self.round = round.into();
+        }
+        let newest = self.appended.last().map_or(0, |(_, row)| row.id);
+        if self.lowest().is_some_and(|lowest| newest - lowest >= self.behind_max) {
+            return self.place_all(connection);
+        }
+        let step = STEP_MIN.max(2 * self.appended.len()).min(self.round.len());
+        insert(self.round.iter().take(step), connection)?;
+        self.placed = Placed::Some(step);
+        Ok(())
+    }
+
+    /// Places everything before a part of a log goes that has something without a place.
+    pub(super) fn place_below(
+        &mut self,
+        gone: &[(UserId, Seq)],
+        connection: &mut StoreConnection,
+    ) -> QueryResult<()> {
+        if gone.iter().any(|(user, seq)| self.recent.has_at_or_below(user, *seq)) {
+            self.place_all(connection)?;
+        }
+        Ok(())
+    }
+
+    /// The transaction is durable.
+    pub(super) fn committed(&mut self) {
+        let mut users = self.recent.lock();
+        let placed = match std::mem::take(&mut self.placed) {
+            Placed::Some(count) => count,
+            Placed::All => {
+                users.clear();
+                self.gathered.clear();
+                self.appended.clear();
+                self.round.len()
+            }
+        };
+        for (user, row) in self.round.drain(..placed) {
+            let Some(rows) = users.get_mut(&user) else { continue };
+            while rows.front().is_some_and(|first| first.seq <= row.seq) {
+                rows.pop_front();
+            }
+            if rows.is_empty() {
+                users.remove(&user);
+            }
+        }
+        for (user, row) in self.appended.drain(..) {
+            match users.get_mut(&user) {
+                Some(rows) => rows.push_back(row),
+                None => drop(users.insert(user.clone(), VecDeque::from([row]))),
+            }
+            self.gathered.push((user, row));
+        }
+    }
+
+    /// Nothing of the transaction is there.
+    pub(super) fn rolled_back(&mut self) {
+        self.appended.clear();
+        self.placed = Placed::default();
+    }
+
+    fn place_all(&mut self, connection: &mut StoreConnection) -> QueryResult<()> {
+        let mut all: Vec<_> =
+            self.round.iter().chain(&self.gathered).chain(&self.appended).collect();
+        all.sort_unstable();
+        insert(all.into_iter(), connection)?;
+        self.placed = Placed::All;
+        Ok(())
+    }
+
+    /// The lowest row without a place.
+    fn lowest(&self) -> Option<i64> {
+        let of_round = (!self.round.is_empty()).then_some(self.round_from);
+        let first = self.gathered.first().or(self.appended.first());
+        of_round.or(first.map(|(_, row)| row.id))
+    }
+}
+
+fn insert<'a>(
+    rows: impl Iterator<Item = &'a (UserId, Row)>,
+    connection: &mut StoreConnection,
+) -> QueryResult<()> {
+    for (user, row) in rows {
+        diesel::insert_into(event_places::table)
+            .values((
+                event_places::user_id.eq(user.as_str()),
+                event_places::seq.eq(row.seq.0),
+                event_places::id.eq(row.id),
+            ))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+/// Places what whoever had the database before left without a place.
+pub(super) fn finish(connection: &mut StoreConnection) -> QueryResult<()> {
+    let StoreConnection::Sqlite(connection) = connection else { return Ok(()) };
+    let left = diesel::sql_query(format!(
+        "INSERT INTO event_places (user_id, seq, id)
+         SELECT user_id, seq, id FROM events AS e
+         WHERE e.id > (SELECT MAX(id) FROM events) - {BEHIND_MAX} AND NOT EXISTS
+             (SELECT 1 FROM event_places AS p
+              WHERE p.user_id = e.user_id AND p.seq = e.seq AND p.id = e.id)
+         ORDER BY user_id, seq"
+    ))
+    .execute(connection)?;
+    if left > 0 {
+        log::debug!("{left} events of the log are found by user again");
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! The log of SQLite is found by user whatever has a place in the index already, and what is lost of
+//! that when a hub is killed is found again.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use diesel::prelude::*;
+
+use super::*;
+use crate::config::Synchronous;
+use crate::persistence::connection::{Opener, StoreConnection, in_transaction};
+use crate::persistence::events::{self, LastSeqs, Span};
+use crate::persistence::many;
+use crate::persistence::places::{self, Places};
+use crate::protocol::{EventContent, NewEvent};
+
+/// Small, so that a few events are several rounds.
+const ROUND_MIN: usize = 6;
+const BEHIND_MAX: i64 = 20;
+
+struct Store {
+    opener: Opener,
+    connection: StoreConnection,
+    last: LastSeqs,
+    places: Places,
+    now: i64,
+    folder: tempfile::TempDir,
+}
+
+fn rows(connection: &mut StoreConnection, text: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        count: i64,
+    }
+    let StoreConnection::Sqlite(connection) = connection else { panic!() };
+    diesel::sql_query(text).get_result::<Count>(connection).unwrap().count
+}
+
+const UNPLACED: &str = "SELECT COUNT(*) AS count FROM events AS e WHERE NOT EXISTS
+    (SELECT 1 FROM event_places AS p WHERE p.id = e.id AND p.user_id = e.user_id AND p.seq = e.seq)";
+const BEHIND: &str = "SELECT COALESCE((SELECT MAX(id) FROM events) - MIN(id), 0) AS count
+    FROM events AS e WHERE NOT EXISTS (SELECT 1 FROM event_places AS p WHERE p.id = e.id)";
+const PLACED_NOTHING: &str = "SELECT COUNT(*) AS count FROM event_places AS p WHERE NOT EXISTS
+    (SELECT 1 FROM events AS e WHERE p.id = e.id AND p.user_id = e.user_id AND p.seq = e.seq)";
+
+impl Store {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("hub.db").display());
+        let synchronous = Synchronous::Normal;
+        let config = DatabaseConfig { url, synchronous, ..DatabaseConfig::default() };
+        let opener = Opener::new(&config).unwrap();
+        opener.migrate().unwrap();
+        let connection = opener.open().unwrap();
+        let places = Places::sized(ROUND_MIN, BEHIND_MAX);
+        Self { opener, connection, last: LastSeqs::default(), places, now: 0, folder }
+    }
+
+    /// As a hub that was killed and started again.
+    fn restart(&mut self) {
+        self.connection = self.opener.open().unwrap();
+        places::finish(&mut self.connection).unwrap();
+        (self.last, self.places) = (LastSeqs::default(), Places::sized(ROUND_MIN, BEHIND_MAX));
+        assert_eq!(rows(&mut self.connection, UNPLACED), 0);
+    }
+
+    fn append(&mut self, users: &[u8], fails: bool) -> Vec<(String, EventId)> {
+        let new: Vec<AppendEvent> = users
+            .iter()
+            .map(|user| {
+                let (id, at) = (EventId(Uuid::now_v7()), Timestamp(self.now));
+                let content = EventContent::fix(NewEvent::new("added"), id, at);
+                let content = Arc::new(content);
+                AppendEvent { content, ..fresh("added", &format!("user-{user}")) }
+            })
+            .collect();
+        let (last, places) = (&mut self.last, &mut self.places);
+        let done = in_transaction(&mut self.connection, |connection| {
+            events::append(&new.iter().collect::<Vec<_>>(), last, places, connection)?;
+            places.place(connection)?;
+            if fails { Err(diesel::result::Error::RollbackTransaction) } else { Ok(()) }
+        });
+        assert_eq!(done.is_err(), fails);
+        if fails {
+            last.forget_all();
+            places.rolled_back();
+            return Vec::new();
+        }
+        places.committed();
+        new.into_iter().map(|event| (event.user.to_string(), event.content.id)).collect()
+    }
+
+    fn read(&mut self, name: &str, after: i64, events_max: usize) -> Vec<(i64, EventId)> {
+        let span = Span { after: Seq(after), events_max, bytes_max: usize::MAX };
+        let read =
+            events::read(&user(name), span, self.places.recent(), &mut self.connection).unwrap();
+        read.iter().map(|event| (event.seq.unwrap().0, event.content.id)).collect()
+    }
+
+    fn prune(&mut self, cutoff: i64) -> Vec<(UserId, Seq)> {
+        let places = &mut self.places;
+        let (_, pruned) = in_transaction(&mut self.connection, |connection| {
+            events::prune(Timestamp(cutoff), 8, places, connection)
+        })
+        .unwrap();
+        self.places.committed();
+        pruned
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append(Vec<u8>),
+    Fail(Vec<u8>),
+    Prune(i64),
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let users = || proptest::collection::vec(0..5_u8, 1..9);
+    let step = prop_oneof![
+        8 => users().prop_map(Step::Append),
+        1 => proptest::collection::vec(0..5_u8, 20..60).prop_map(Step::Append),
+        2 => users().prop_map(Step::Fail),
+        1 => (0..20_i64).prop_map(Step::Prune),
+        1 => Just(Step::Restart),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_log_is_whole_whatever_has_a_place(steps in steps()) {
+        let mut store = Store::new();
+        // Of each user what there is, and up to where it was pruned.
+        let mut logs: BTreeMap<String, (i64, Vec<EventId>)> = BTreeMap::new();
+        for step in steps {
+            store.now += 1;
+            match step {
+                Step::Append(users) => {
+                    for (user, id) in store.append(&users, false) {
+                        logs.entry(user).or_default().1.push(id);
+                    }
+                }
+                Step::Fail(users) => drop(store.append(&users, true)),
+                Step::Prune(age) => {
+                    for (user, up_to) in store.prune(store.now - age) {
+                        let (pruned, events) = logs.get_mut(user.as_str()).unwrap();
+                        events.drain(..(up_to.0 - *pruned) as usize);
+                        *pruned = up_to.0;
+                    }
+                }
+                Step::Restart => store.restart(),
+            }
+            prop_assert_eq!(rows(&mut store.connection, PLACED_NOTHING), 0);
+            prop_assert!(rows(&mut store.connection, BEHIND) < BEHIND_MAX);
+            for (name, (pruned, events)) in &logs {
+                let seqs = *pruned + 1..;
+                let expected: Vec<_> = seqs.zip(events.iter().copied()).collect();
+                prop_assert_eq!(&store.read(name, 0, 1_000), &expected);
+                let middle = expected.len() / 2;
+                let after = *pruned + middle as i64;
+                let some: Vec<_> = expected[middle..].iter().take(3).copied().collect();
+                prop_assert_eq!(store.read(name, after, 3), some);
+                let recent = store.places.recent();
+                let bounds = many::bounds(&[&user(name)], recent, &mut store.connection).unwrap();
+                prop_assert_eq!(bounds[0].last.0, *pruned + events.len() as i64);
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_reads_while_events_are_placed_misses_none() {
+    const APPENDS: i64 = 300;
+    let mut store = Store::new();
+    let (opener, recent) = (store.opener.clone(), store.places.recent().clone());
+    let durable = AtomicI64::new(0);
+    std::thread::scope(|scope| {
+        let durable = &durable;
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let (opener, recent) = (opener.clone(), recent.clone());
+                scope.spawn(move || {
+                    let mut connection = opener.open().unwrap();
+                    let (mut after, mut reads) = (0, 0);
+                    while after < 2 * APPENDS {
+                        let least = durable.load(Ordering::SeqCst);
+                        // From far below the end, so that much of it has a place.
+                        let from = (after - 30).max(0);
+                        let span =
+                            Span { after: Seq(from), events_max: 5_000, bytes_max: usize::MAX };
+                        let read =
+                            events::read(&user("user-1"), span, &recent, &mut connection).unwrap();
+                        for (place, event) in (from + 1..).zip(&read) {
+                            assert_eq!(event.seq, Some(Seq(place)));
+                        }
+                        after = from + read.len() as i64;
+                        assert!(after >= least, "{after} of {least}");
+                        reads += 1;
+                    }
+                    reads
+                })
+            })
+            .collect();
+        for n in 0..APPENDS {
+            store.append(&[1, 1, (n % 7) as u8 + 2], false);
+            durable.fetch_add(2, Ordering::SeqCst);
+        }
+        for reader in readers {
+            assert!(reader.join().unwrap() > 3);
+        }
+    });
+    drop(store.folder);
+}
+
+#[actix::test]
+async fn a_device_is_woken_for_what_has_a_place_and_for_what_has_none() {
+    for mut fixture in fixtures().await {
+        let session = SessionId::new("phone").unwrap();
+        let record = SessionRecord {
+            id: session.clone(),
+            policy: OfflinePolicy::Replay,
+            floor: Seq(0),
+            need_full_sync: false,
+            created_at: Timestamp(1),
+            seen_at: Timestamp(1),
+            acked_at: None,
+            accounts: None,
+        };
+        let port = fixture.handle.port().clone();
+        port.save_sessions
+            .send(SaveSessions(vec![(user("alice"), record, Epoch(0))]))
+            .await
+            .unwrap();
+        let (reply, registered) = oneshot::channel();
+        let change =
+            PushChange::Register { endpoint: "https://push/1".to_owned(), at: Timestamp(1) };
+        let register = WritePush { user: user("alice"), session, change, reply };
+        port.pushes.write.send(register).await.unwrap();
+        assert_eq!(registered.await.unwrap(), Ok(true));
+        let sleepers = async || {
+            let (reply, sleepers) = oneshot::channel();
+            let list = ListPushes { before: Timestamp(1), after: None, devices_max: 10, reply };
+            port.pushes.list.send(list).await.unwrap();
+            let sleepers = sleepers.await.unwrap().unwrap();
+            sleepers.into_iter().map(|sleeper| sleeper.endpoint).collect::<Vec<_>>()
+        };
+        assert!(sleepers().await.is_empty());
+        fixture.append(fresh("added", "alice")).await.unwrap();
+        assert_eq!(sleepers().await, ["https://push/1"]);
+        // Two rounds of the index; what goes with each is part of the first.
+        for _ in 0..20 {
+            fixture.ask((0..1_000).map(|_| fresh("added", "bob")).collect());
+            fixture.answers(1_000).await;
+        }
+        assert_eq!(sleepers().await, ["https://push/1"]);
+        assert_eq!(fixture.load("alice").await.last_seq, Seq(1));
+        assert_eq!(fixture.load("bob").await.last_seq, Seq(20_000));
+    }
+}
