@@ -26,12 +26,16 @@ const BATCH: u64 = 500;
 /// How often a batch is due at half the rate.
 const BEAT: Duration = Duration::from_millis(2);
 
+/// A batch that the load itself has later than this counts as late: the machine had other things to do.
+const LATE: Duration = Duration::from_millis(1);
+
 const COLUMNS: &[Column] = &[
     ("acked deliveries/s", 0),
     ("CPU s per million", 1),
     ("sent again", 0),
     ("at half that rate: p50 µs", 0),
     ("p99 µs", 0),
+    ("late by the load %", 1),
 ];
 
 const CANDIDATES: [Candidate; 7] =
@@ -67,7 +71,7 @@ async fn groups(group: i64, plan: &'static Plan) -> Vec<f64> {
         let each = (rate / 4.0 * BEAT.as_secs_f64()) as i64;
         (p50, p99) = sqlite::groups_at(each.max(1), BEAT, &data, plan.at_rate);
     }
-    vec![rate, f64::NAN, f64::NAN, p50, p99]
+    vec![rate, f64::NAN, f64::NAN, p50, p99, f64::NAN]
 }
 
 /// How many batches of each publisher take a few seconds.
@@ -114,10 +118,9 @@ async fn measure(candidate: Candidate, plan: &'static Plan) -> Vec<f64> {
     }
     let rate = deliveries / (tally.now() - start).as_secs_f64();
     let each = (server.cpu() - before).as_secs_f64() * 1e6 / deliveries;
-    let mut figures = vec![rate, each, tally.again() as f64, f64::NAN, f64::NAN];
+    let mut figures = vec![rate, each, tally.again() as f64, f64::NAN, f64::NAN, f64::NAN];
     if matches!(candidate, Reliable | Mosquitto | JetStream) {
-        let (p50, p99) = at_half(&server, subscribers, rate / 4.0, plan).await;
-        figures.splice(3.., [p50, p99]);
+        figures.splice(3.., at_half(&server, subscribers, rate / 4.0, plan).await);
     }
     figures
 }
@@ -135,13 +138,14 @@ fn batch(from: u64, count: u64, users: u64, due: Duration) -> Vec<Published> {
     (from..from + count).map(event).collect()
 }
 
-/// p50 and p99 of the time from when an event is due until a session acks it.
+/// p50 and p99 of the time from when an event is due until a session acks it, and how many percent of
+/// the batches the load itself had late.
 async fn at_half(
     server: &Server,
     subscribers: Vec<Subscriber>,
     events_per_second: f64,
     plan: &Plan,
-) -> (f64, f64) {
+) -> [f64; 3] {
     let tally = Tally::new(Times::Read);
     let _following = follow_all(subscribers, ENDLESS, &tally);
     let mut ways = Vec::new();
@@ -157,13 +161,14 @@ async fn at_half(
     }
     let count = ((events_per_second * BEAT.as_secs_f64()) as u64).max(1);
     let beats = plan.at_rate.as_millis() as u64 / BEAT.as_millis() as u64;
-    let start = tally.now();
+    let (start, mut late) = (tally.now(), 0);
     for beat in 0..beats {
         let due = start + BEAT * beat as u32;
         until(tally.at(due)).await;
+        late += u64::from(tally.now() - due > LATE);
         let events = batch(beat * count, count, plan.users, due);
         ways[(beat % PUBLISHERS) as usize].send(events).unwrap();
     }
     arrived(&tally, beats * count * 2).await;
-    (tally.percentile(50.0), tally.percentile(99.0))
+    [tally.percentile(50.0), tally.percentile(99.0), late as f64 * 100.0 / beats as f64]
 }
