@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::inbox::Inbox;
 use super::socket::IoArgs;
 use crate::dialect::frame;
 use crate::dialect::socketio::engine::{EnginePacket, Malformed};
@@ -60,7 +61,7 @@ pub(super) struct Handle {
     /// What waits for its client, as WebSocket frames.
     pub(super) outbox: Arc<Outbox>,
     /// The way to its task.
-    pub(super) inbox: mpsc::Sender<Received>,
+    pub(super) inbox: Inbox<Received>,
     /// The session is over.
     pub(super) ended: CancellationToken,
     /// The WebSocket is gone.
@@ -104,21 +105,20 @@ impl Drop for Turn {
 }
 
 impl Handle {
-    /// A session with a fresh name, and what its task is told.
+    /// A session with a fresh name; none when the system has no randomness.
     pub(super) fn new(
         connection: ConnectionId,
         mount: usize,
         transport: Transport,
         outbox: Arc<Outbox>,
         dies_at: Instant,
-    ) -> Option<(Arc<Self>, mpsc::Receiver<Received>)> {
-        let (inbox, received) = mpsc::channel(INBOX_MAX);
-        let handle = Self {
+    ) -> Option<Arc<Self>> {
+        Some(Arc::new(Self {
             sid: random_sid()?,
             connection,
             mount,
             outbox,
-            inbox,
+            inbox: Inbox::new(INBOX_MAX),
             ended: CancellationToken::new(),
             gone: CancellationToken::new(),
             turned: Notify::new(),
@@ -130,8 +130,7 @@ impl Handle {
                 dies_at,
             }),
             acks: Mutex::new(Acks { next: ACK_ID_MIN, waiting: HashMap::new() }),
-        };
-        Some((Arc::new(handle), received))
+        }))
     }
 
     /// Which way packets go.

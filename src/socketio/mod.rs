@@ -8,6 +8,7 @@ mod credentials;
 mod directory;
 mod handle;
 mod handlers;
+mod inbox;
 mod namespaces;
 mod polling;
 mod pulse;

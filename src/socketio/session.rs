@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 use super::beats::Beats;
 use super::handle::{Handle, Received, Transport};
@@ -79,8 +79,7 @@ impl Session {
         let beats = Beats::new(interval, timeout, clock::now());
         let connection = at.worker.open(DialectKind::SocketIo(Marking::Bare), socket);
         let outbox = Arc::clone(&connection.outbox);
-        let Some((handle, received)) =
-            Handle::new(connection.id, at.index, transport, outbox, beats.dies_at())
+        let Some(handle) = Handle::new(connection.id, at.index, transport, outbox, beats.dies_at())
         else {
             at.worker.closed(&connection);
             return None;
@@ -105,27 +104,27 @@ impl Session {
             partial: None,
             pulse: Pulse::new(beats, Arc::clone(&handle)),
         };
-        actix::spawn(session.run(received));
+        actix::spawn(session.run());
         Some(handle)
     }
 
-    async fn run(mut self, mut received: mpsc::Receiver<Received>) {
+    async fn run(mut self) {
         let join_by = clock::now() + Duration::from_millis(self.worker.config().ws.auth_timeout_ms);
-        let pulse = self.pulse.clone();
+        let (pulse, handle) = (self.pulse.clone(), Arc::clone(&self.handle));
+        let mut inbox = handle.inbox.receiver();
         loop {
             let look_at = self.look_at(join_by);
             tokio::select! {
                 biased;
-                () = self.handle.ended.cancelled() => break,
-                next = received.recv() => match next {
-                    // Boxed: letting somebody in is a large future, and most sessions are idle.
-                    Some(next) => pulse.keep_up(Box::pin(self.receive(next))).await,
-                    None => break,
-                },
+                () = handle.ended.cancelled() => break,
+                // Boxed: letting somebody in is a large future, and most sessions are idle.
+                next = inbox.receive() => {
+                    pulse.keep_up(Box::pin(self.receive(next))).await;
+                }
                 () = tokio::time::sleep_until(look_at.into()) => self.look(join_by),
             }
         }
-        drop(received);
+        drop(inbox);
         Box::pin(self.finish()).await;
     }
 
