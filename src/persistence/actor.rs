@@ -30,7 +30,7 @@ use super::messages::{
     SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote, Waiting,
     WriteNote,
 };
-use super::places::{self, Places};
+use super::places::Places;
 use super::port::port_to;
 use super::readers::Readers;
 use super::{broadcasts, many, notes as stored_notes};
@@ -126,24 +126,20 @@ impl Persistence {
             opener = opener.giving_up(sharing.gives_up_ms);
         }
         let mut connection = opener.open_for_setup()?;
-        places::finish(&mut connection)
-            .map_err(|error| StoreSetupError::Migrate(error.to_string()))?;
-        let pool = r2d2::Pool::builder()
-            .max_size(database.readers.max(1))
-            .min_idle(Some(0))
-            .connection_timeout(Duration::from_millis(database.busy_timeout_ms))
-            .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(opener.clone());
+        let mut places = Places::default();
+        places
+            .take_over(&mut connection)
+            .map_err(|error| StoreSetupError::Open(error.to_string()))?;
         let shared = sharing.as_ref().map(|sharing| sharing.waiting.clone());
         let waiting = shared.unwrap_or_else(|| Waiting::new(database.queue_max));
         let (ending, ended) = watch::channel(());
         let actor = Self {
+            readers: Readers::start(&opener, database)?,
             journal: Journal::start(&opener)?,
-            readers: Readers::start(pool, database.readers, opener.is_sqlite())?,
             opener,
             connection: Some(connection),
             last: LastSeqs::default(),
-            places: Places::default(),
+            places,
             here: sharing.as_ref().map(|sharing| sharing.here),
             jobs: Vec::new(),
             kept: Vec::new(),

@@ -293,7 +293,9 @@ fn delete_below(user: &str, seq: i64, connection: &mut StoreConnection) -> Query
             let below = event_places::table
                 .filter(event_places::user_id.eq(user))
                 .filter(event_places::seq.le(seq));
-            let rows = events::table.filter(events::id.eq_any(below.select(event_places::id)));
+            let rows = events::table
+                .filter(events::user_id.eq(user))
+                .filter(events::id.eq_any(below.select(event_places::id)));
             let removed = diesel::delete(rows).execute(connection)?;
             diesel::delete(below).execute(connection)?;
             Ok(removed)

@@ -17,12 +17,10 @@ use std::thread::{self, JoinHandle};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::Integer;
-use rustix::process::setpriority_process;
-use rustix::thread::gettid;
 
-use super::connection::{Opener, StoreConnection, on_backend};
+use super::connection::{Opener, StoreConnection, StoreSetupError, on_backend};
 use super::group::Write;
-use super::messages::{AppendEvent, SaveFloors, SaveSessions};
+use super::messages::{AppendEvent, SaveFloors, SaveSessions, StoreError};
 
 /// Bytes of a page.
 const PAGE: usize = 4_096;
@@ -40,6 +38,7 @@ const REST: i32 = 64;
 const PASSES_MAX: u32 = 4;
 
 /// The thread's priority (0 is the ordinary one, 19 the lowest): it must not hold up who commits.
+#[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
 /// What the writer knows of the thread, which ends when this is dropped.
@@ -72,19 +71,20 @@ impl Copied {
 }
 
 impl Journal {
-    /// Starts the thread, where the database is SQLite's. All other connections of this process to it
-    /// must be closed before this is dropped.
+    /// Starts the thread, where the database is SQLite's. This is dropped after all other connections
+    /// that write.
     ///
     /// # Errors
     /// When there can be no thread, or the database cannot be opened.
-    pub(super) fn start(opener: &Opener) -> std::io::Result<Option<Self>> {
+    pub(super) fn start(opener: &Opener) -> Result<Option<Self>, StoreSetupError> {
         if !opener.is_sqlite() {
             return Ok(None);
         }
         // One word may wait: it says no more than that there is something to copy.
         let (wake, wakes) = sync_channel(1);
         let is_copied = Arc::new(AtomicBool::new(false));
-        let file = opener.file().map(File::open).transpose()?.map(Arc::new);
+        let file = opener.file().map(File::open).transpose();
+        let file = file.map_err(|error| StoreSetupError::Open(error.to_string()))?.map(Arc::new);
         let copier = Copier { opener: opener.clone(), connection: None, file: file.clone() };
         let copied = Arc::clone(&is_copied);
         let thread = thread::Builder::new()
@@ -155,9 +155,7 @@ struct Copier {
 
 impl Copier {
     fn run(mut self, wakes: &Receiver<()>, is_copied: &AtomicBool) {
-        if let Err(error) = setpriority_process(Some(gettid()), NICENESS) {
-            log::debug!("the database's journal is copied at the ordinary priority: {error}");
-        }
+        step_back();
         while wakes.recv().is_ok() {
             match self.copy() {
                 Ok(true) => is_copied.store(true, Ordering::Relaxed),
@@ -168,14 +166,18 @@ impl Copier {
     }
 
     /// Copies what there is, and says whether what is left is the writer's to copy.
-    fn copy(&mut self) -> Result<bool, Box<dyn std::error::Error>> {
+    fn copy(&mut self) -> Result<bool, StoreError> {
         let connection = match &mut self.connection {
             Some(open) => open,
-            None => self.connection.insert(self.opener.open()?),
+            None => {
+                let opened = self.opener.open();
+                self.connection.insert(opened.map_err(|e| StoreError::Database(e.to_string()))?)
+            }
         };
         let log = checkpoint("PASSIVE", connection)?.log;
         // SQLite does this where nothing was committed meanwhile; the rest would be the writer's to sync.
-        self.file.as_ref().map(|file| file.sync_data()).transpose()?;
+        let synced = self.file.as_ref().map(|file| file.sync_data()).transpose();
+        synced.map_err(|error| StoreError::Database(error.to_string()))?;
         if log < LONG {
             return Ok(false);
         }
@@ -187,6 +189,17 @@ impl Copier {
             checkpoint("PASSIVE", connection)?;
         }
         Ok(true)
+    }
+}
+
+/// Lowers the priority of this thread, where threads have their own.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    {
+        let thread = rustix::thread::gettid();
+        if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
+            log::debug!("the database's journal is copied at the ordinary priority: {error}");
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) fn bounds(
     recent: &Recent,
     connection: &mut StoreConnection,
 ) -> QueryResult<Vec<Bounds>> {
+    // Before the index, which may have it the next moment.
+    let unplaced: Vec<_> = users.iter().map(|user| recent.last(user)).collect();
     let mut found = HashMap::with_capacity(users.len());
     for users in users.chunks(ASKED_MAX) {
         let rows: Vec<BoundsRow> = match connection {
@@ -55,12 +57,11 @@ pub(super) fn bounds(
             (row.user_id, Bounds { last, pruned })
         }));
     }
-    let of_user = |user: &&UserId| {
-        let mut bounds: Bounds = found.get(user.as_str()).copied().unwrap_or_default();
-        bounds.last = bounds.last.max(recent.last(user).unwrap_or_default());
-        bounds
+    let of_user = |(user, unplaced): (&&UserId, Option<Seq>)| {
+        let Bounds { last, pruned } = found.get(user.as_str()).copied().unwrap_or_default();
+        Bounds { last: last.max(unplaced.unwrap_or_default()), pruned }
     };
-    Ok(users.iter().map(of_user).collect())
+    Ok(users.iter().zip(unplaced).map(of_user).collect())
 }
 
 /// What is durable of these users, in this order.

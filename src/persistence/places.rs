@@ -6,18 +6,21 @@
 //! gathered for a user is then one page.
 //!
 //! Whoever reads asks what is remembered first and the index then: what is placed in between is found in
-//! both. Within a log what is placed lies below what is not. A hub that starts places what another may
-//! have left.
+//! both. Within a log what is placed lies below what is not. A hub that starts remembers what the one
+//! before left without a place.
 //!
 //! Postgres, to which several nodes write, has an ordinary index.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use diesel::dsl::max;
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Text};
 
 use super::connection::StoreConnection;
-use super::schema::event_places;
+use super::schema::{event_places, events};
 use crate::protocol::{Seq, UserId};
 
 /// So many gather before they are placed.
@@ -27,8 +30,7 @@ const ROUND_MIN: usize = 8_192;
 /// round is over before the next is due.
 const STEP_MIN: usize = 32;
 
-/// No row without a place is this far below the last one. A hub that starts looks no further down: a
-/// later version may have more here, never less.
+/// No row without a place is this far below the last one: so far down does a hub look that starts.
 const BEHIND_MAX: i64 = 32_768;
 
 /// Where an event is.
@@ -44,12 +46,12 @@ pub(super) struct Row {
 pub(super) struct Recent(Arc<Mutex<HashMap<UserId, VecDeque<Row>>>>);
 
 impl Recent {
-    /// What is above a place, in order.
-    pub(super) fn after(&self, user: &UserId, after: Seq) -> Vec<Row> {
+    /// What is above a place, in order, at most so many.
+    pub(super) fn after(&self, user: &UserId, after: Seq, rows_max: usize) -> Vec<Row> {
         let users = self.lock();
         let Some(rows) = users.get(user) else { return Vec::new() };
         let start = rows.partition_point(|row| row.seq <= after);
-        rows.range(start..).copied().collect()
+        rows.range(start..).take(rows_max).copied().collect()
     }
 
     /// The last of a user.
@@ -96,14 +98,14 @@ pub(super) struct Places {
 #[derive(Debug)]
 enum Placed {
     /// So many of the round.
-    Some(usize),
+    OfRound(usize),
     /// Everything there is.
     All,
 }
 
 impl Default for Placed {
     fn default() -> Self {
-        Self::Some(0)
+        Self::OfRound(0)
     }
 }
 
@@ -150,7 +152,7 @@ impl Places {
         }
         let step = STEP_MIN.max(2 * self.appended.len()).min(self.round.len());
         insert(self.round.iter().take(step), connection)?;
-        self.placed = Placed::Some(step);
+        self.placed = Placed::OfRound(step);
         Ok(())
     }
 
@@ -170,7 +172,7 @@ impl Places {
     pub(super) fn committed(&mut self) {
         let mut users = self.recent.lock();
         let placed = match std::mem::take(&mut self.placed) {
-            Placed::Some(count) => count,
+            Placed::OfRound(count) => count,
             Placed::All => {
                 users.clear();
                 self.gathered.clear();
@@ -235,20 +237,53 @@ fn insert<'a>(
     Ok(())
 }
 
-/// Places what whoever had the database before left without a place.
-pub(super) fn finish(connection: &mut StoreConnection) -> QueryResult<()> {
-    let StoreConnection::Sqlite(connection) = connection else { return Ok(()) };
-    let left = diesel::sql_query(format!(
-        "INSERT INTO event_places (user_id, seq, id)
-         SELECT user_id, seq, id FROM events AS e
-         WHERE e.id > (SELECT MAX(id) FROM events) - {BEHIND_MAX} AND NOT EXISTS
-             (SELECT 1 FROM event_places AS p
-              WHERE p.user_id = e.user_id AND p.seq = e.seq AND p.id = e.id)
-         ORDER BY user_id, seq"
-    ))
-    .execute(connection)?;
-    if left > 0 {
-        log::debug!("{left} events of the log are found by user again");
+/// The rows without a place above one row, up to another.
+const UNPLACED: &str = "SELECT user_id, seq, id FROM events AS e WHERE e.id > $1 AND e.id <= $2
+     AND NOT EXISTS (SELECT 1 FROM event_places AS p
+                     WHERE p.user_id = e.user_id AND p.seq = e.seq AND p.id = e.id)";
+
+#[derive(QueryableByName)]
+struct UnplacedRow {
+    #[diesel(sql_type = Text)]
+    user_id: String,
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+impl Places {
+    /// What whoever had the database before left without a place is remembered: nothing is written, so
+    /// that a full disk keeps no hub from starting. Only what a hub left that knows of no places, which
+    /// may be much, is placed at once.
+    pub(super) fn take_over(&mut self, connection: &mut StoreConnection) -> QueryResult<()> {
+        let StoreConnection::Sqlite(connection) = connection else { return Ok(()) };
+        let newest: Option<i64> = events::table.select(max(events::id)).first(connection)?;
+        let newest = newest.unwrap_or(0);
+        let mut up_to = newest - BEHIND_MAX;
+        while up_to > 0 {
+            let left = sql_query(format!(
+                "INSERT INTO event_places (user_id, seq, id) {UNPLACED} ORDER BY user_id, seq"
+            ))
+            .bind::<BigInt, _>(up_to - BEHIND_MAX)
+            .bind::<BigInt, _>(up_to)
+            .execute(connection)?;
+            if left == 0 {
+                break;
+            }
+            log::info!("{left} events of an earlier release are found by user again");
+            up_to -= BEHIND_MAX;
+        }
+        let rows: Vec<UnplacedRow> = sql_query(format!("{UNPLACED} ORDER BY id"))
+            .bind::<BigInt, _>(newest - BEHIND_MAX)
+            .bind::<BigInt, _>(newest)
+            .load(connection)?;
+        for UnplacedRow { user_id, seq, id } in rows {
+            if let Ok(user) = UserId::new(&user_id) {
+                self.appended(&user, Row { seq: Seq(seq), id });
+            }
+        }
+        self.committed();
+        Ok(())
     }
-    Ok(())
 }

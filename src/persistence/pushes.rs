@@ -121,7 +121,8 @@ pub(super) fn sleepers(
              WHERE p.session_id > $3
                  AND (p.woken_at IS NULL OR p.woken_at < s.seen_at OR p.woken_at < s.acked_at)
                  AND (r.seq > s.floor OR EXISTS
-                     (SELECT 1 FROM event_places AS l JOIN events AS e ON e.id = l.id
+                     (SELECT 1 FROM event_places AS l JOIN events AS e
+                          ON e.id = l.id AND e.user_id = l.user_id AND e.seq = l.seq
                       WHERE l.user_id = s.user_id AND l.seq > s.floor AND e.published_at <= $2))
              ORDER BY p.session_id LIMIT $4",
         )

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::connection::{Opener, StoreConnection, StoreSetupError};
 use super::messages::StoreError;
+use crate::config::DatabaseConfig;
 
 /// Reads that may wait.
 const WAITING_MAX: usize = 16_384;
@@ -26,24 +28,33 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// Starts as many threads as the pool has connections. With `closes`, dropping this waits until all
-    /// of these are closed: for a file, not for a server, which may never answer.
+    /// Starts as many threads as there may be reading connections.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
     pub(super) fn start(
-        pool: r2d2::Pool<Opener>,
-        threads: u32,
-        closes: bool,
+        opener: &Opener,
+        database: &DatabaseConfig,
     ) -> Result<Self, StoreSetupError> {
+        let threads = database.readers.max(1);
+        let pool = r2d2::Pool::builder()
+            .max_size(threads)
+            .min_idle(Some(0))
+            .connection_timeout(Duration::from_millis(database.busy_timeout_ms))
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build_unchecked(opener.clone());
         let (queue, reads) = sync_channel(WAITING_MAX);
         let reads = Arc::new(Mutex::new(reads));
         let mut readers =
             Self { queue: Some(queue), is_ending: Arc::default(), threads: Vec::new() };
-        for number in 0..threads.max(1) {
+        for number in 0..threads {
             let (pool, reads) = (pool.clone(), Arc::clone(&reads));
             let is_ending = Arc::clone(&readers.is_ending);
             let thread = thread::Builder::new()
                 .name(format!("reader-{number}"))
                 .spawn(move || run(&pool, &reads, &is_ending))?;
-            readers.threads.extend(closes.then_some(thread));
+            // A server may never answer; a file does.
+            readers.threads.extend(opener.is_sqlite().then_some(thread));
         }
         Ok(readers)
     }

@@ -159,7 +159,9 @@ impl PendingTable {
         let events = match result {
             Ok(events) => events,
             Err(error) => {
-                log::warn!("the log of {user:?} cannot be read: {error}");
+                if error != StoreError::Closed {
+                    log::warn!("the log of {user:?} cannot be read: {error}");
+                }
                 session.look_at = Some(moment.now + ack_wait);
                 self.schedule(user, name);
                 return;

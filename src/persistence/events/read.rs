@@ -56,9 +56,13 @@ fn rows_of_sqlite(
     connection: &mut SqliteConnection,
 ) -> QueryResult<Vec<EventRow>> {
     // Before the index: what is placed meanwhile is in both, and in none if it were asked after it.
-    let unplaced = recent.after(user, span.after);
+    let unplaced = recent.after(user, span.after, span.events_max);
+    let is_of_place = events::id
+        .eq(event_places::id)
+        .and(events::user_id.eq(event_places::user_id))
+        .and(events::seq.eq(event_places::seq));
     let mut rows: Vec<EventRow> = event_places::table
-        .inner_join(events::table.on(events::id.eq(event_places::id)))
+        .inner_join(events::table.on(is_of_place))
         .filter(event_places::user_id.eq(user.as_str()))
         .filter(event_places::seq.gt(span.after.0))
         .order(event_places::seq.asc())
@@ -69,14 +73,18 @@ fn rows_of_sqlite(
     let left = span.events_max - rows.len();
     for Row { seq, id } in unplaced.into_iter().filter(|row| row.seq > placed).take(left) {
         // A row that was pruned leaves its number to another.
-        let row = events::table
+        let row: Option<EventRow> = events::table
             .filter(events::id.eq(id))
             .filter(events::user_id.eq(user.as_str()))
             .filter(events::seq.eq(seq.0))
             .select(EventRow::as_select())
             .first(connection)
             .optional()?;
-        rows.extend(row);
+        match row {
+            Some(row) => rows.push(row),
+            // Pruned meanwhile, and everything below it: a log that is read has no hole.
+            None => rows.clear(),
+        }
     }
     Ok(rows)
 }

@@ -11,7 +11,7 @@ use crate::config::Synchronous;
 use crate::persistence::connection::{Opener, StoreConnection, in_transaction};
 use crate::persistence::events::{self, LastSeqs, Span};
 use crate::persistence::many;
-use crate::persistence::places::{self, Places};
+use crate::persistence::places::Places;
 use crate::protocol::{EventContent, NewEvent};
 
 /// Small, so that a few events are several rounds.
@@ -37,8 +37,6 @@ fn rows(connection: &mut StoreConnection, text: &str) -> i64 {
     diesel::sql_query(text).get_result::<Count>(connection).unwrap().count
 }
 
-const UNPLACED: &str = "SELECT COUNT(*) AS count FROM events AS e WHERE NOT EXISTS
-    (SELECT 1 FROM event_places AS p WHERE p.id = e.id AND p.user_id = e.user_id AND p.seq = e.seq)";
 const BEHIND: &str = "SELECT COALESCE((SELECT MAX(id) FROM events) - MIN(id), 0) AS count
     FROM events AS e WHERE NOT EXISTS (SELECT 1 FROM event_places AS p WHERE p.id = e.id)";
 const PLACED_NOTHING: &str = "SELECT COUNT(*) AS count FROM event_places AS p WHERE NOT EXISTS
@@ -60,9 +58,8 @@ impl Store {
     /// As a hub that was killed and started again.
     fn restart(&mut self) {
         self.connection = self.opener.open().unwrap();
-        places::finish(&mut self.connection).unwrap();
         (self.last, self.places) = (LastSeqs::default(), Places::sized(ROUND_MIN, BEHIND_MAX));
-        assert_eq!(rows(&mut self.connection, UNPLACED), 0);
+        self.places.take_over(&mut self.connection).unwrap();
     }
 
     fn append(&mut self, users: &[u8], fails: bool) -> Vec<(String, EventId)> {
@@ -200,6 +197,11 @@ fn whoever_reads_while_events_are_placed_misses_none() {
                         }
                         after = from + read.len() as i64;
                         assert!(after >= least, "{after} of {least}");
+                        let span = Span { events_max: 10, ..span };
+                        let (user, now) = (user("user-1"), Timestamp(0));
+                        let page =
+                            events::read_page(&user, span, now, &recent, &mut connection).unwrap();
+                        assert!(page.more || page.cursor.0 >= least, "{page:?} of {least}");
                         reads += 1;
                     }
                     reads
@@ -215,6 +217,35 @@ fn whoever_reads_while_events_are_placed_misses_none() {
         }
     });
     drop(store.folder);
+}
+
+#[test]
+fn a_log_that_loses_its_lower_part_while_it_is_read_is_read_without_a_hole() {
+    let mut store = Store::new();
+    store.append(&[1, 1, 1], false);
+    // As if it were pruned after the first was read, and before the second.
+    store.connection.batch_execute("DELETE FROM events WHERE seq = 2").unwrap();
+    let read = store.read("user-1", 0, 10);
+    assert_eq!(read.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [3]);
+}
+
+#[test]
+fn what_a_hub_that_knows_of_no_places_appended_is_found() {
+    const APPENDED: i64 = 70_000;
+    let mut store = Store::new();
+    store.append(&[1, 2, 1], false);
+    let insert = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < {APPENDED})
+         INSERT INTO events (user_id, seq, event_id, kind, silent, published_at, live, offline)
+         SELECT 'user-1', i, printf('01890000-0000-7000-8000-%012d', i), 'added', 0, 1, 0, 0 FROM n"
+    );
+    store.connection.batch_execute(&insert).unwrap();
+    store.restart();
+    let read = store.read("user-1", 0, 100_000);
+    assert!(read.iter().map(|(seq, _)| *seq).eq(1..=APPENDED), "{} events", read.len());
+    assert_eq!(store.read("user-2", 0, 10).len(), 1);
+    assert_eq!(store.append(&[1], false).len(), 1);
+    assert_eq!(store.read("user-1", APPENDED, 10).len(), 1);
 }
 
 #[actix::test]
