@@ -14,7 +14,7 @@ use super::connection::{StoreConnection, on_backend};
 use super::many;
 use super::messages::{AppendEvent, AppendOutcome, DuplicateKey};
 use super::places::{Places, Recent, Row};
-use super::rows::{NewEventRow, marks, name, parse_name};
+use super::rows::{InsertEvent, NewEventRow, marks, name, parse_name};
 use super::schema::{event_places, events, sessions, users};
 use crate::protocol::{Epoch, EventId, Seq, SessionId, Timestamp, UserId};
 
@@ -183,7 +183,7 @@ fn insert(rows: &[NewEventRow<'_>], connection: &mut StoreConnection) -> QueryRe
         // One prepared statement, run once per row: faster than preparing one for all.
         StoreConnection::Sqlite(inner) => {
             for row in rows {
-                diesel::insert_into(events::table).values(row).execute(inner)?;
+                InsertEvent(row).execute(inner)?;
             }
         }
     }

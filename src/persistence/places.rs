@@ -16,11 +16,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diesel::dsl::max;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::Sqlite;
 
 use super::connection::StoreConnection;
-use super::schema::{event_places, events};
+use super::schema::events;
 use crate::protocol::{Seq, UserId};
 
 /// So many gather before they are placed.
@@ -225,16 +227,39 @@ fn insert<'a>(
     rows: impl Iterator<Item = &'a (UserId, Row)>,
     connection: &mut StoreConnection,
 ) -> QueryResult<()> {
-    for (user, row) in rows {
-        diesel::insert_into(event_places::table)
-            .values((
-                event_places::user_id.eq(user.as_str()),
-                event_places::seq.eq(row.seq.0),
-                event_places::id.eq(row.id),
-            ))
-            .execute(connection)?;
+    let StoreConnection::Sqlite(connection) = connection else { return Ok(()) };
+    for (user, Row { seq, id }) in rows {
+        InsertPlace { user: user.as_str(), seq: seq.0, id: *id }.execute(connection)?;
     }
     Ok(())
+}
+
+/// As [`InsertEvent`](super::rows::InsertEvent).
+struct InsertPlace<'a> {
+    user: &'a str,
+    seq: i64,
+    id: i64,
+}
+
+impl QueryId for InsertPlace<'_> {
+    type QueryId = InsertPlace<'static>;
+
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl RunQueryDsl<SqliteConnection> for InsertPlace<'_> {}
+
+impl QueryFragment<Sqlite> for InsertPlace<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("INSERT INTO event_places (user_id, seq, id) VALUES (");
+        out.push_bind_param::<Text, _>(self.user)?;
+        for number in [&self.seq, &self.id] {
+            out.push_sql(", ");
+            out.push_bind_param::<BigInt, _>(number)?;
+        }
+        out.push_sql(")");
+        Ok(())
+    }
 }
 
 /// The rows without a place above one row, up to another.

@@ -5,6 +5,9 @@
 use std::sync::Arc;
 
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use diesel::sqlite::Sqlite;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -59,6 +62,60 @@ impl<'a> NewEventRow<'a> {
             live: i32::try_from(event.live).unwrap_or(i32::MAX),
             offline: i32::try_from(event.offline).unwrap_or(i32::MAX),
         }
+    }
+}
+
+/// Inserts an event into SQLite's log. The statement is the same for all, and so its text is not built
+/// for each, which Diesel's own does.
+pub(super) struct InsertEvent<'a>(pub(super) &'a NewEventRow<'a>);
+
+impl QueryId for InsertEvent<'_> {
+    type QueryId = InsertEvent<'static>;
+
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl RunQueryDsl<SqliteConnection> for InsertEvent<'_> {}
+
+impl QueryFragment<Sqlite> for InsertEvent<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        let row = self.0;
+        out.push_sql(
+            "INSERT INTO events (user_id, seq, event_id, kind, data, account, action, silent, args, \
+             exclude_session, published_at, expires_at, fingerprint, idempotency_key, live, offline) \
+             VALUES (",
+        );
+        out.push_bind_param::<Text, _>(row.user_id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<BigInt, _>(&row.seq)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(&row.event_id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(row.kind)?;
+        for text in [&row.data, &row.account, &row.action] {
+            out.push_sql(", ");
+            out.push_bind_param::<Nullable<Text>, _>(text)?;
+        }
+        out.push_sql(", ");
+        out.push_bind_param::<Integer, _>(&row.silent)?;
+        for text in [&row.args, &row.exclude_session] {
+            out.push_sql(", ");
+            out.push_bind_param::<Nullable<Text>, _>(text)?;
+        }
+        out.push_sql(", ");
+        out.push_bind_param::<BigInt, _>(&row.published_at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<BigInt>, _>(&row.expires_at)?;
+        for text in [&row.fingerprint, &row.idempotency_key] {
+            out.push_sql(", ");
+            out.push_bind_param::<Nullable<Text>, _>(text)?;
+        }
+        for number in [&row.live, &row.offline] {
+            out.push_sql(", ");
+            out.push_bind_param::<Integer, _>(number)?;
+        }
+        out.push_sql(")");
+        Ok(())
     }
 }
 
