@@ -28,11 +28,12 @@ use crate::protocol::{Seq, UserId};
 /// So many gather before they are placed.
 const ROUND_MIN: usize = 8_192;
 
-/// How many are placed with a group, at least. It is twice as many as the group has events, so that a
-/// round is over before the next is due.
+/// So many are placed with a group at least, and at least twice as many as it has events: a round is
+/// over before the next is due.
 const STEP_MIN: usize = 32;
 
-/// No row without a place is this far below the last one: so far down does a hub look that starts.
+/// No row without a place is this far below the last one: so far down does a hub look that starts. A
+/// later version may have more here, not less.
 const BEHIND_MAX: i64 = 32_768;
 
 /// Where an event is.
