@@ -107,7 +107,6 @@ pub(super) fn append(
     let mut by_key: HashMap<(&UserId, &str), Known> = HashMap::new();
     let mut outcomes = Vec::with_capacity(new.len());
     let mut rows = Vec::with_capacity(new.len());
-    let mut stored = Vec::with_capacity(new.len());
     let mut marked: Vec<&SessionId> = Vec::new();
     for event in new {
         let (user, id) = (&event.user, event.content.id);
@@ -144,18 +143,21 @@ pub(super) fn append(
             by_name.insert((user, id), known());
         }
         rows.push(NewEventRow::new(event, seq));
-        stored.push((user, seq));
         marked.extend(&event.need_full_sync);
         outcomes.push(AppendOutcome::Stored(seq));
     }
     insert(&rows, connection)?;
     if let StoreConnection::Sqlite(connection) = connection
-        && !stored.is_empty()
+        && !rows.is_empty()
     {
         // One after the other, for nobody else writes.
         let last: i64 = diesel::select(last_insert_rowid()).get_result(connection)?;
-        let first = last + 1 - stored.len() as i64;
-        for ((user, seq), id) in stored.into_iter().zip(first..) {
+        let first = last + 1 - rows.len() as i64;
+        let stored = new.iter().zip(&outcomes).filter_map(|(event, outcome)| match outcome {
+            AppendOutcome::Stored(seq) => Some((&event.user, *seq)),
+            AppendOutcome::Duplicate { .. } | AppendOutcome::Conflict => None,
+        });
+        for ((user, seq), id) in stored.zip(first..) {
             places.appended(user, Row { seq, id });
         }
     }
