@@ -1,13 +1,13 @@
 //! Devices to be woken, at rest.
 
-use diesel::dsl::exists;
 use diesel::prelude::*;
+use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
 
 use super::connection::{StoreConnection, on_backend};
 use super::messages::{PushChange, Sleeper, WritePush};
 use super::places::Recent;
-use super::schema::{events, pushes, sessions};
+use super::schema::{pushes, sessions};
 use crate::protocol::{SessionId, Timestamp, UserId};
 
 /// Changes a device; says whether there is such a session, or for other changes such a device.
@@ -65,7 +65,7 @@ pub(super) fn prune(connection: &mut StoreConnection) -> QueryResult<usize> {
     diesel::delete(pushes::table.filter(pushes::session_id.ne_all(known))).execute(connection)
 }
 
-#[derive(Queryable, QueryableByName)]
+#[derive(QueryableByName)]
 struct DeviceRow {
     #[diesel(sql_type = Text)]
     user_id: String,
@@ -84,54 +84,39 @@ pub(super) fn sleepers(
     recent: &Recent,
     connection: &mut StoreConnection,
 ) -> QueryResult<Vec<Sleeper>> {
-    let unplaced_from = recent.lowest_id().unwrap_or(i64::MAX);
-    let after = after.map_or("", SessionId::as_str);
-    let limit = i64::try_from(devices_max).unwrap_or(i64::MAX);
-    let rows: Vec<DeviceRow> = match connection {
-        StoreConnection::Postgres(connection) => {
-            let waits = events::table
-                .filter(events::user_id.eq(sessions::user_id))
-                .filter(events::seq.gt(sessions::floor))
-                .filter(events::published_at.le(before.0))
-                .select(events::seq);
-            let was_back = pushes::woken_at
-                .is_null()
-                .or(pushes::woken_at.lt(sessions::seen_at.nullable()))
-                .or(pushes::woken_at.lt(sessions::acked_at));
-            let of_device = sessions::session_id
-                .eq(pushes::session_id)
-                .and(sessions::user_id.eq(pushes::user_id));
-            pushes::table
-                .inner_join(sessions::table.on(of_device))
-                .filter(pushes::session_id.gt(after))
-                .filter(was_back)
-                .filter(exists(waits))
-                .order(pushes::session_id)
-                .limit(limit)
-                .select((pushes::user_id, pushes::session_id, pushes::endpoint))
-                .load(connection)?
-        }
+    let (last_unplaced, waits) = match connection {
+        StoreConnection::Postgres(_) => (
+            String::new(),
+            "EXISTS (SELECT 1 FROM events AS e
+                     WHERE e.user_id = s.user_id AND e.seq > s.floor AND e.published_at <= $1)",
+        ),
         // The last event of each user that is in no place yet is looked up once for all.
-        StoreConnection::Sqlite(connection) => diesel::sql_query(
-            "SELECT p.user_id, p.session_id, p.endpoint FROM pushes AS p
-             JOIN sessions AS s ON s.session_id = p.session_id AND s.user_id = p.user_id
-             LEFT JOIN (SELECT user_id, MAX(seq) AS seq FROM events
-                        WHERE id >= $1 AND published_at <= $2 GROUP BY user_id) AS r
-                 ON r.user_id = p.user_id
-             WHERE p.session_id > $3
-                 AND (p.woken_at IS NULL OR p.woken_at < s.seen_at OR p.woken_at < s.acked_at)
-                 AND (r.seq > s.floor OR EXISTS
-                     (SELECT 1 FROM event_places AS l JOIN events AS e
-                          ON e.id = l.id AND e.user_id = l.user_id AND e.seq = l.seq
-                      WHERE l.user_id = s.user_id AND l.seq > s.floor AND e.published_at <= $2))
-             ORDER BY p.session_id LIMIT $4",
-        )
-        .bind::<BigInt, _>(unplaced_from)
-        .bind::<BigInt, _>(before.0)
-        .bind::<Text, _>(after)
-        .bind::<BigInt, _>(limit)
-        .load(connection)?,
+        StoreConnection::Sqlite(_) => (
+            format!(
+                "LEFT JOIN (SELECT user_id, MAX(seq) AS seq FROM events
+                            WHERE id >= {} AND published_at <= $1 GROUP BY user_id) AS r
+                     ON r.user_id = p.user_id",
+                recent.lowest_id().unwrap_or(i64::MAX)
+            ),
+            "(r.seq > s.floor OR EXISTS
+                 (SELECT 1 FROM event_places AS l JOIN events AS e
+                      ON e.id = l.id AND e.user_id = l.user_id AND e.seq = l.seq
+                  WHERE l.user_id = s.user_id AND l.seq > s.floor AND e.published_at <= $1))",
+        ),
     };
+    let statement = sql_query(format!(
+        "SELECT p.user_id, p.session_id, p.endpoint FROM pushes AS p
+         JOIN sessions AS s ON s.session_id = p.session_id AND s.user_id = p.user_id
+         {last_unplaced}
+         WHERE p.session_id > $2
+             AND (p.woken_at IS NULL OR p.woken_at < s.seen_at OR p.woken_at < s.acked_at)
+             AND {waits}
+         ORDER BY p.session_id LIMIT $3"
+    ))
+    .bind::<BigInt, _>(before.0)
+    .bind::<Text, _>(after.map_or("", SessionId::as_str))
+    .bind::<BigInt, _>(i64::try_from(devices_max).unwrap_or(i64::MAX));
+    let rows: Vec<DeviceRow> = on_backend!(connection, inner => statement.load(inner))?;
     Ok(rows
         .into_iter()
         .filter_map(|row| {

@@ -133,4 +133,5 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(pushes, sessions, events, event_places);
+diesel::allow_tables_to_appear_in_same_query!(pushes, sessions);
+diesel::allow_tables_to_appear_in_same_query!(events, event_places);
