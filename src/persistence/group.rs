@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use diesel::QueryResult;
 
-use super::connection::{StoreConnection, in_transaction};
+use super::connection::StoreConnection;
 use super::events::{self, LastSeqs};
 use super::fence::Fence;
 use super::messages::{
@@ -147,7 +147,7 @@ pub(super) fn commit(
         return Ok(Outcomes::default());
     }
     last.trim();
-    let done = in_transaction(connection, |connection| {
+    let done = places.in_transaction(connection, |places, connection| {
         let fence = Fence::raise(here, writes, last, connection)?;
         let outcomes = write_all(writes, last, places, &fence, connection)?;
         places.place(connection)?;
@@ -155,9 +155,6 @@ pub(super) fn commit(
     });
     if done.is_err() {
         last.forget_all();
-        places.rolled_back();
-    } else {
-        places.committed();
     }
     Ok(done?)
 }

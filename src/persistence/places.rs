@@ -21,7 +21,7 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::Sqlite;
 
-use super::connection::StoreConnection;
+use super::connection::{StoreConnection, in_transaction};
 use super::schema::events;
 use crate::protocol::{Seq, UserId};
 
@@ -77,8 +77,7 @@ impl Recent {
     }
 }
 
-/// What the writer knows of events without a place. Each transaction ends with [`Places::committed`] or
-/// [`Places::rolled_back`].
+/// What the writer knows of events without a place.
 #[derive(Debug)]
 pub(super) struct Places {
     recent: Recent,
@@ -141,6 +140,21 @@ impl Places {
         self.appended.push((user.clone(), row));
     }
 
+    /// Runs `work` in one transaction, and takes note of what became of what it appended and placed.
+    pub(super) fn in_transaction<T>(
+        &mut self,
+        connection: &mut StoreConnection,
+        work: impl FnOnce(&mut Self, &mut StoreConnection) -> QueryResult<T>,
+    ) -> QueryResult<T> {
+        let done = in_transaction(connection, |connection| work(self, connection));
+        if done.is_ok() {
+            self.committed();
+        } else {
+            self.rolled_back();
+        }
+        done
+    }
+
     /// Places what is due, within the transaction that appended.
     pub(super) fn place(&mut self, connection: &mut StoreConnection) -> QueryResult<()> {
         if self.round.is_empty() && self.gathered.len() >= self.round_min {
@@ -172,7 +186,7 @@ impl Places {
     }
 
     /// The transaction is durable.
-    pub(super) fn committed(&mut self) {
+    fn committed(&mut self) {
         let mut users = self.recent.lock();
         let placed = match std::mem::take(&mut self.placed) {
             Placed::OfRound(count) => count,
@@ -202,7 +216,7 @@ impl Places {
     }
 
     /// Nothing of the transaction is there.
-    pub(super) fn rolled_back(&mut self) {
+    fn rolled_back(&mut self) {
         self.appended.clear();
         self.placed = Placed::default();
     }

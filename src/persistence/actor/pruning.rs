@@ -6,7 +6,6 @@ use actix::{AsyncContext, Context};
 
 use super::{Persistence, open};
 use crate::clock;
-use crate::persistence::connection::in_transaction;
 use crate::persistence::messages::{LogPruned, StoreError};
 use crate::persistence::{
     broadcasts, dead_letters as letters, events, notes, pushes, sessions, slots,
@@ -66,7 +65,7 @@ impl Persistence {
         {
             return Ok(None);
         }
-        let pruned = in_transaction(connection, |connection| {
+        let (removed, users) = places.in_transaction(connection, |places, connection| {
             let (mut removed, users) = events::prune(events_before, step_max, places, connection)?;
             removed += sessions::prune(sessions_before, step_max, connection)?;
             removed += broadcasts::prune(events_before, connection)?;
@@ -74,13 +73,7 @@ impl Persistence {
             removed += pushes::prune(connection)?;
             removed += letters::prune(letters_before, letters_max, step_max, connection)?;
             Ok((removed, users))
-        });
-        if pruned.is_ok() {
-            places.committed();
-        } else {
-            places.rolled_back();
-        }
-        let (removed, users) = pruned?;
+        })?;
         self.wrote(removed);
         if !users.is_empty() {
             for observer in &self.observers {

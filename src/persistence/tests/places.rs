@@ -8,7 +8,7 @@ use diesel::prelude::*;
 
 use super::*;
 use crate::config::Synchronous;
-use crate::persistence::connection::{Opener, StoreConnection, in_transaction};
+use crate::persistence::connection::{Opener, StoreConnection};
 use crate::persistence::events::{self, LastSeqs, Span};
 use crate::persistence::many;
 use crate::persistence::places::Places;
@@ -72,8 +72,8 @@ impl Store {
                 AppendEvent { content, ..fresh("added", &format!("user-{user}")) }
             })
             .collect();
-        let (last, places) = (&mut self.last, &mut self.places);
-        let done = in_transaction(&mut self.connection, |connection| {
+        let last = &mut self.last;
+        let done = self.places.in_transaction(&mut self.connection, |places, connection| {
             events::append(&new.iter().collect::<Vec<_>>(), last, places, connection)?;
             places.place(connection)?;
             if fails { Err(diesel::result::Error::RollbackTransaction) } else { Ok(()) }
@@ -81,10 +81,8 @@ impl Store {
         assert_eq!(done.is_err(), fails);
         if fails {
             last.forget_all();
-            places.rolled_back();
             return Vec::new();
         }
-        places.committed();
         new.into_iter().map(|event| (event.user.to_string(), event.content.id)).collect()
     }
 
@@ -96,12 +94,10 @@ impl Store {
     }
 
     fn prune(&mut self, cutoff: i64) -> Vec<(UserId, Seq)> {
-        let places = &mut self.places;
-        let (_, pruned) = in_transaction(&mut self.connection, |connection| {
+        let prune = |places: &mut Places, connection: &mut StoreConnection| {
             events::prune(Timestamp(cutoff), 8, places, connection)
-        })
-        .unwrap();
-        self.places.committed();
+        };
+        let (_, pruned) = self.places.in_transaction(&mut self.connection, prune).unwrap();
         pruned
     }
 }
