@@ -24,7 +24,7 @@ pub(super) struct TokenArgs {
     /// What it allows besides connecting: publish, admin. May be given many times.
     #[arg(long, value_name = "SCOPE", value_parser = scope)]
     scope: Vec<Scope>,
-    /// How long it is good for: 30s, 15m, 24h, 7d.
+    /// How long it is good for: 30s, 15m, 24h, 7d; the hub allows `auth.leeway_s` (30 s) more.
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration::parse)]
     ttl: Duration,
 }
