@@ -31,25 +31,31 @@ impl FileLock {
     /// When another has it, or the files cannot be made.
     pub(super) fn take(path: &str) -> Result<Option<Self>, StoreSetupError> {
         let Some(path) = file_of(path) else { return Ok(None) };
-        let open = |error: io::Error| StoreSetupError::Open(format!("{}: {error}", path.display()));
-        let database = make(&path).map_err(open)?;
+        let database = make(&path).map_err(|error| unusable(&path, &error))?;
         let mut name = database.clone().into_os_string();
         name.push(".lock");
         let locked = PathBuf::from(name);
-        let open =
-            |error: io::Error| StoreSetupError::Open(format!("{}: {error}", locked.display()));
         let options = &mut OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(0o600);
-        let file = file.open(&locked).map_err(open)?;
+        let file = file.open(&locked).map_err(|error| unusable(&locked, &error))?;
         for _ in 0..WAITS {
             match file.try_lock() {
-                Ok(()) => return Ok(Some(Self { _file: file })),
+                Ok(()) => {
+                    // SQLite would take one it cannot write to for reading only.
+                    let writable = OpenOptions::new().write(true).open(&database);
+                    writable.map_err(|error| unusable(&database, &error))?;
+                    return Ok(Some(Self { _file: file }));
+                }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(WAIT),
-                Err(TryLockError::Error(error)) => return Err(open(error)),
+                Err(TryLockError::Error(error)) => return Err(unusable(&locked, &error)),
             }
         }
         Err(StoreSetupError::InUse(database))
     }
+}
+
+fn unusable(path: &Path, error: &io::Error) -> StoreSetupError {
+    StoreSetupError::Open(format!("{}: {error}", path.display()))
 }
 
 /// The file that SQLite opens for this; none for a database in memory or without a name.
@@ -118,6 +124,13 @@ mod tests {
         let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(&folder.path().join("hub.db.lock")), 0o600);
+    }
+
+    #[test]
+    fn what_cannot_be_written_to_is_no_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = FileLock::take(folder.path().to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("Is a directory"), "{error}");
     }
 
     #[test]
