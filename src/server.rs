@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::rt::time::sleep;
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -24,6 +25,9 @@ pub use self::signals::SettingsSource;
 use self::tls::Certificates;
 pub use self::tls::TlsError;
 
+const ADDRESS_WAITS: u32 = 40;
+const ADDRESS_WAIT: Duration = Duration::from_millis(50);
+
 /// Why the server did not run, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -31,7 +35,7 @@ pub enum ServeError {
     #[error(transparent)]
     Hub(#[from] HubError),
     /// The address cannot be had.
-    #[error("cannot listen on {address} (server.listen): {source}")]
+    #[error("cannot listen on {address} (server.listen, --listen): {source}")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -131,6 +135,17 @@ fn pages(hub: &Hub, config: &Config) -> impl Fn(&mut ServiceConfig) + Clone + Se
     }
 }
 
+/// Takes an address. One that is taken is waited for as long as a database is: a hub may just be ending.
+async fn bind(address: SocketAddr) -> io::Result<sockets::Bound> {
+    for _ in 0..ADDRESS_WAITS {
+        match sockets::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => sleep(ADDRESS_WAIT).await,
+            done => return done,
+        }
+    }
+    sockets::bind(address)
+}
+
 async fn serve(
     builder: HubBuilder,
     config: Config,
@@ -139,9 +154,11 @@ async fn serve(
     let listen = config.server.listen;
     raise_open_files();
     let certificates = config.server.tls.as_ref().map(Certificates::load).transpose()?;
+    let unheard = |source| ServeError::Listen { address: listen, source };
+    // Before anything is made or migrated.
+    let bound = bind(listen).await.map_err(unheard)?;
     let hub = builder.on_workers().start().await?;
-    let listener =
-        sockets::listen(listen).map_err(|source| ServeError::Listen { address: listen, source })?;
+    let listener = bound.listen().map_err(unheard)?;
     let address = listener.local_addr()?;
     let server = match &certificates {
         Some(certificates) => serve_tls(listener, &hub, &config, certificates)?,

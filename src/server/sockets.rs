@@ -48,18 +48,31 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
+/// An address that is taken; nobody can connect yet.
+pub(super) struct Bound(socket2::Socket);
+
 /// Takes an address.
 ///
 /// # Errors
 /// When it cannot be had.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn bind(address: SocketAddr) -> io::Result<Bound> {
     let socket =
         socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // The address of a hub that just stopped is free at once.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(Bound(socket))
+}
+
+impl Bound {
+    /// Lets connections come.
+    ///
+    /// # Errors
+    /// When another program listens there by now.
+    pub(super) fn listen(self) -> io::Result<TcpListener> {
+        self.0.listen(BACKLOG)?;
+        Ok(self.0.into())
+    }
 }
 
 /// Starts to serve what `app` describes, once per worker.

@@ -1,6 +1,7 @@
 //! A SQLite database has one hub, and its files one reader: their owner.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
@@ -45,6 +46,23 @@ fn a_second_hub_is_refused_and_commands_that_need_no_database_are_not() {
         let (status, text) = program.call(API_KEY, "POST", path, r#"{"type":"a"}"#).await;
         assert_eq!(status, 201, "the first goes on: {text}");
     });
+}
+
+#[test]
+fn a_hub_whose_address_is_taken_makes_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_staffetta"))
+        .args(["serve", "--listen", &address])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    let expected = format!("cannot listen on {address} (server.listen, --listen)");
+    assert!(said.contains(&expected), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no database, no secret");
 }
 
 #[test]
