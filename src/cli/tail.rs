@@ -33,7 +33,7 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause before coming back.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// A connection that lasted this long was good: the backoff starts over.
+/// A connection that lasted this long, or brought something new, was good: the backoff starts over.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
 
 /// How long a token it signs is good for.
@@ -109,7 +109,10 @@ pub(super) async fn run(args: TailArgs, config: &Config) -> Result<(), Box<dyn E
             _ = tokio::signal::ctrl_c() => return Ok(()),
         };
         let Next::ComeBack { after } = next else { return Ok(()) };
-        if started.elapsed() >= GOOD_AFTER {
+        if let Some(line) = follower.repeats() {
+            complain(&line);
+        }
+        if started.elapsed() >= GOOD_AFTER || follower.was_useful() {
             backoff.reset();
         }
         let pause = after.unwrap_or_else(|| backoff.next(random()));
@@ -154,8 +157,8 @@ async fn follow(
         }
     };
     follower.connected();
-    if socket.send(Message::text(follower.auth(token))).await.is_err() {
-        return Ok(Next::ComeBack { after: None });
+    if let Some(next) = send(&mut socket, follower.auth(token)).await {
+        return Ok(next);
     }
     let mut heard_at = Instant::now();
     let mut ping_at = heard_at + PING_EVERY;
@@ -167,8 +170,8 @@ async fn follow(
             }
             Err(_) => {
                 ping_at = Instant::now() + PING_EVERY;
-                if socket.send(Message::text(r#"{"type":"ping"}"#)).await.is_err() {
-                    return Ok(Next::ComeBack { after: None });
+                if let Some(next) = send(&mut socket, r#"{"type":"ping"}"#.to_owned()).await {
+                    return Ok(next);
                 }
             }
             Ok(Some(Ok(Message::Text(text)))) => {
@@ -179,12 +182,23 @@ async fn follow(
             }
             Ok(Some(Ok(Message::Close(frame)))) => return ended(frame, args, follower),
             Ok(Some(Ok(_))) => heard_at = Instant::now(),
-            Ok(Some(Err(_)) | None) => {
+            Ok(Some(Err(error))) => {
+                complain(&format!("the connection is gone: {error}"));
+                return Ok(Next::ComeBack { after: follower.reconnect_after() });
+            }
+            Ok(None) => {
                 complain("the connection is gone");
                 return Ok(Next::ComeBack { after: follower.reconnect_after() });
             }
         }
     }
+}
+
+/// Sends a frame; says what is next if that cannot be done.
+async fn send(socket: &mut Socket, frame: String) -> Option<Next> {
+    let error = socket.send(Message::text(frame)).await.err()?;
+    complain(&format!("the connection is gone: {error}"));
+    Some(Next::ComeBack { after: None })
 }
 
 /// Does what a frame asks for.
@@ -204,8 +218,8 @@ async fn take(
                 if args.ack_delay_ms > 0 {
                     sleep(Duration::from_millis(args.ack_delay_ms)).await;
                 }
-                if socket.send(Message::text(frame)).await.is_err() {
-                    return Ok(Some(Next::ComeBack { after: None }));
+                if let Some(next) = send(socket, frame).await {
+                    return Ok(Some(next));
                 }
             }
             Step::Done => {

@@ -45,6 +45,9 @@ pub(super) struct Follower {
     order: VecDeque<String>,
     reconnect_after: Option<Duration>,
     was_attached: bool,
+    was_useful: bool,
+    /// Events that arrived again, one after the other.
+    repeated: u64,
 }
 
 impl Follower {
@@ -64,6 +67,8 @@ impl Follower {
             order: VecDeque::new(),
             reconnect_after: None,
             was_attached: false,
+            was_useful: false,
+            repeated: 0,
         }
     }
 
@@ -71,6 +76,7 @@ impl Follower {
     pub(super) fn connected(&mut self) {
         self.reconnect_after = None;
         self.was_attached = false;
+        self.was_useful = false;
     }
 
     /// The first frame to send.
@@ -125,10 +131,14 @@ impl Follower {
     fn event(&mut self, event_id: &str, frame: &Value, text: &str) -> Vec<Step> {
         let seq = frame.get("seq").and_then(Value::as_i64);
         if self.known.contains(event_id) {
-            let again = Step::Note(format!("arrived again: {event_id}"));
-            return vec![again, Step::Send(ack(event_id))];
+            self.repeated += 1;
+            let first = (self.repeated == 1).then(|| format!("arrived again: {event_id}"));
+            let said = first.map(Step::Note).into_iter();
+            return said.chain([Step::Send(ack(event_id))]).collect();
         }
-        let mut steps = vec![Step::Print(text.to_owned())];
+        self.was_useful = true;
+        let mut steps: Vec<Step> = self.repeats().map(Step::Note).into_iter().collect();
+        steps.push(Step::Print(text.to_owned()));
         let Some(seq) = seq else {
             // An ephemeral event wants no ack.
             steps.extend(self.counted());
@@ -172,6 +182,19 @@ impl Follower {
         self.was_attached
     }
 
+    /// Whether this connection brought anything new.
+    pub(super) fn was_useful(&self) -> bool {
+        self.was_useful
+    }
+
+    /// What is still to be said of events that arrived again: the first of a row was named.
+    pub(super) fn repeats(&mut self) -> Option<String> {
+        match std::mem::take(&mut self.repeated) {
+            0 | 1 => None,
+            repeated => Some(format!("{} more arrived again", repeated - 1)),
+        }
+    }
+
     /// What a close code asks for (docs/protocol/ws.md).
     pub(super) fn ending(&self, code: u16) -> Ending {
         match code {
@@ -205,6 +228,24 @@ mod tests {
         let again = follower.take(EVENT);
         assert_eq!(again[0], Step::Note("arrived again: e1".to_owned()));
         assert_eq!(again[1], Step::Send(ack("e1")));
+    }
+
+    #[test]
+    fn of_many_that_arrive_again_one_is_named_and_the_others_are_counted() {
+        let mut follower = follower();
+        follower.connected();
+        assert!(!follower.was_useful());
+        follower.take(EVENT);
+        assert!(follower.was_useful());
+        follower.connected();
+        assert_eq!(follower.take(EVENT).len(), 2);
+        assert_eq!(follower.take(EVENT), [Step::Send(ack("e1"))]);
+        assert_eq!(follower.take(EVENT), [Step::Send(ack("e1"))]);
+        assert!(!follower.was_useful());
+        let new = follower.take(&EVENT.replace("e1", "e2"));
+        assert_eq!(new[0], Step::Note("2 more arrived again".to_owned()));
+        assert_eq!(follower.repeats(), None);
+        assert_eq!(follower.take(EVENT).len(), 2, "a new row begins");
     }
 
     #[test]
