@@ -104,6 +104,7 @@ pub(super) fn sleepers(
                   WHERE l.user_id = s.user_id AND l.seq > s.floor AND e.published_at <= $1))",
         ),
     };
+    // SQLite numbers these as they first come, Postgres as they are called: the same here.
     let statement = sql_query(format!(
         "SELECT p.user_id, p.session_id, p.endpoint FROM pushes AS p
          JOIN sessions AS s ON s.session_id = p.session_id AND s.user_id = p.user_id

@@ -247,9 +247,10 @@ fn what_a_hub_that_knows_of_no_places_appended_is_found() {
 #[actix::test]
 async fn a_device_is_woken_for_what_has_a_place_and_for_what_has_none() {
     for mut fixture in fixtures().await {
-        let session = SessionId::new("phone").unwrap();
-        let record = SessionRecord {
-            id: session.clone(),
+        let port = fixture.handle.port().clone();
+        let devices = ["phone", "tablet"].map(|name| SessionId::new(name).unwrap());
+        let record = |id: &SessionId| SessionRecord {
+            id: id.clone(),
             policy: OfflinePolicy::Replay,
             floor: Seq(0),
             need_full_sync: false,
@@ -258,33 +259,42 @@ async fn a_device_is_woken_for_what_has_a_place_and_for_what_has_none() {
             acked_at: None,
             accounts: None,
         };
-        let port = fixture.handle.port().clone();
-        port.save_sessions
-            .send(SaveSessions(vec![(user("alice"), record, Epoch(0))]))
-            .await
-            .unwrap();
-        let (reply, registered) = oneshot::channel();
-        let change =
-            PushChange::Register { endpoint: "https://push/1".to_owned(), at: Timestamp(1) };
-        let register = WritePush { user: user("alice"), session, change, reply };
-        port.pushes.write.send(register).await.unwrap();
-        assert_eq!(registered.await.unwrap(), Ok(true));
-        let sleepers = async || {
+        let records = devices.iter().map(|id| (user("alice"), record(id), Epoch(0))).collect();
+        port.save_sessions.send(SaveSessions(records)).await.unwrap();
+        for session in &devices {
+            let (reply, registered) = oneshot::channel();
+            let endpoint = format!("https://push/{session}");
+            let change = PushChange::Register { endpoint, at: Timestamp(1) };
+            let register =
+                WritePush { user: user("alice"), session: session.clone(), change, reply };
+            port.pushes.write.send(register).await.unwrap();
+            assert_eq!(registered.await.unwrap(), Ok(true));
+        }
+        let page = async |after: Option<&SessionId>, devices_max| {
             let (reply, sleepers) = oneshot::channel();
-            let list = ListPushes { before: Timestamp(1), after: None, devices_max: 10, reply };
+            let after = after.cloned();
+            let list = ListPushes { before: Timestamp(1), after, devices_max, reply };
             port.pushes.list.send(list).await.unwrap();
             let sleepers = sleepers.await.unwrap().unwrap();
             sleepers.into_iter().map(|sleeper| sleeper.endpoint).collect::<Vec<_>>()
         };
+        let sleepers = async || {
+            let all = page(None, 10).await;
+            let mut by_one = page(None, 1).await;
+            by_one.extend(page(Some(&devices[0]), 1).await);
+            by_one.extend(page(Some(&devices[1]), 1).await);
+            assert_eq!(by_one, all);
+            all
+        };
         assert!(sleepers().await.is_empty());
         fixture.append(fresh("added", "alice")).await.unwrap();
-        assert_eq!(sleepers().await, ["https://push/1"]);
+        assert_eq!(sleepers().await, ["https://push/phone", "https://push/tablet"]);
         // Two rounds of the index; what goes with each is part of the first.
         for _ in 0..20 {
             fixture.ask((0..1_000).map(|_| fresh("added", "bob")).collect());
             fixture.answers(1_000).await;
         }
-        assert_eq!(sleepers().await, ["https://push/1"]);
+        assert_eq!(sleepers().await, ["https://push/phone", "https://push/tablet"]);
         assert_eq!(fixture.load("alice").await.last_seq, Seq(1));
         assert_eq!(fixture.load("bob").await.last_seq, Seq(20_000));
     }
