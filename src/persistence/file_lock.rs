@@ -41,7 +41,8 @@ impl FileLock {
         for _ in 0..WAITS {
             match file.try_lock() {
                 Ok(()) => {
-                    // SQLite would take one it cannot write to for reading only.
+                    // SQLite would take one it cannot write to for reading only. No hub of this process
+                    // has it open: the lock is ours.
                     let writable = OpenOptions::new().write(true).open(&database);
                     writable.map_err(|error| unusable(&database, &error))?;
                     return Ok(Some(Self { _file: file }));
@@ -129,7 +130,9 @@ mod tests {
     #[test]
     fn what_cannot_be_written_to_is_no_database() {
         let folder = tempfile::tempdir().unwrap();
-        let error = FileLock::take(folder.path().to_str().unwrap()).unwrap_err().to_string();
+        let path = folder.path().join("hub.db");
+        fs::create_dir(&path).unwrap();
+        let error = FileLock::take(path.to_str().unwrap()).unwrap_err().to_string();
         assert!(error.contains("Is a directory"), "{error}");
     }
 
