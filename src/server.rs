@@ -135,7 +135,8 @@ fn pages(hub: &Hub, config: &Config) -> impl Fn(&mut ServiceConfig) + Clone + Se
     }
 }
 
-/// Takes an address. One that is taken is waited for as long as a database is: a hub may just be ending.
+/// Takes an address. One that somebody listens on is waited for as long as a database is: a hub may just
+/// be ending.
 async fn bind(address: SocketAddr) -> io::Result<sockets::Bound> {
     for _ in 0..ADDRESS_WAITS {
         match sockets::bind(address) {
@@ -154,11 +155,11 @@ async fn serve(
     let listen = config.server.listen;
     raise_open_files();
     let certificates = config.server.tls.as_ref().map(Certificates::load).transpose()?;
-    let unheard = |source| ServeError::Listen { address: listen, source };
+    let refused = |source| ServeError::Listen { address: listen, source };
     // Before anything is made or migrated.
-    let bound = bind(listen).await.map_err(unheard)?;
+    let bound = bind(listen).await.map_err(refused)?;
     let hub = builder.on_workers().start().await?;
-    let listener = bound.listen().map_err(unheard)?;
+    let listener = bound.listen().map_err(refused)?;
     let address = listener.local_addr()?;
     let server = match &certificates {
         Some(certificates) => serve_tls(listener, &hub, &config, certificates)?,

@@ -48,7 +48,7 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
-/// An address that is taken; nobody can connect yet.
+/// An address that is ours; nobody can connect yet.
 pub(super) struct Bound(socket2::Socket);
 
 /// Takes an address.
