@@ -105,13 +105,13 @@ pub(super) async fn run(args: TailArgs, config: &Config) -> Result<(), Box<dyn E
         };
         let started = Instant::now();
         let next = tokio::select! {
-            next = follow(&url, &token, &args, &mut follower, &state) => next?,
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            next = follow(&url, &token, &args, &mut follower, &state) => next,
+            _ = tokio::signal::ctrl_c() => Ok(Next::Done),
         };
-        let Next::ComeBack { after } = next else { return Ok(()) };
         if let Some(line) = follower.repeats() {
             complain(&line);
         }
+        let Next::ComeBack { after } = next? else { return Ok(()) };
         if started.elapsed() >= GOOD_AFTER || follower.was_useful() {
             backoff.reset();
         }
@@ -147,6 +147,7 @@ async fn follow(
     follower: &mut Follower,
     state: &StateFile,
 ) -> Result<Next, Box<dyn Error>> {
+    follower.connecting();
     let mut socket = match tokio_tungstenite::connect_async(url).await {
         Ok((socket, _)) => socket,
         // It will be as wrong the next time.
@@ -156,10 +157,7 @@ async fn follow(
             return Ok(Next::ComeBack { after: None });
         }
     };
-    follower.connected();
-    if let Some(next) = send(&mut socket, follower.auth(token)).await {
-        return Ok(next);
-    }
+    send(&mut socket, follower.auth(token)).await;
     let mut heard_at = Instant::now();
     let mut ping_at = heard_at + PING_EVERY;
     loop {
@@ -170,9 +168,7 @@ async fn follow(
             }
             Err(_) => {
                 ping_at = Instant::now() + PING_EVERY;
-                if let Some(next) = send(&mut socket, r#"{"type":"ping"}"#.to_owned()).await {
-                    return Ok(next);
-                }
+                send(&mut socket, r#"{"type":"ping"}"#.to_owned()).await;
             }
             Ok(Some(Ok(Message::Text(text)))) => {
                 heard_at = Instant::now();
@@ -194,11 +190,10 @@ async fn follow(
     }
 }
 
-/// Sends a frame; says what is next if that cannot be done.
-async fn send(socket: &mut Socket, frame: String) -> Option<Next> {
-    let error = socket.send(Message::text(frame)).await.err()?;
-    complain(&format!("the connection is gone: {error}"));
-    Some(Next::ComeBack { after: None })
+/// Sends a frame. Where that fails the connection is at its end, and reading goes on up to there: it may
+/// have a reason, and say whether to come back.
+async fn send(socket: &mut Socket, frame: String) {
+    let _ = socket.send(Message::text(frame)).await;
 }
 
 /// Does what a frame asks for.
@@ -218,9 +213,7 @@ async fn take(
                 if args.ack_delay_ms > 0 {
                     sleep(Duration::from_millis(args.ack_delay_ms)).await;
                 }
-                if let Some(next) = send(socket, frame).await {
-                    return Ok(Some(next));
-                }
+                send(socket, frame).await;
             }
             Step::Done => {
                 // The last ack must be out before the socket goes.

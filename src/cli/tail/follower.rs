@@ -72,8 +72,8 @@ impl Follower {
         }
     }
 
-    /// Starts a connection.
-    pub(super) fn connected(&mut self) {
+    /// Starts a connection, which may fail.
+    pub(super) fn connecting(&mut self) {
         self.reconnect_after = None;
         self.was_attached = false;
         self.was_useful = false;
@@ -136,7 +136,8 @@ impl Follower {
             let said = first.map(Step::Note).into_iter();
             return said.chain([Step::Send(ack(event_id))]).collect();
         }
-        self.was_useful = true;
+        // Without acks the same may come each time.
+        self.was_useful |= self.acks || seq.is_none();
         let mut steps: Vec<Step> = self.repeats().map(Step::Note).into_iter().collect();
         steps.push(Step::Print(text.to_owned()));
         let Some(seq) = seq else {
@@ -233,11 +234,11 @@ mod tests {
     #[test]
     fn of_many_that_arrive_again_one_is_named_and_the_others_are_counted() {
         let mut follower = follower();
-        follower.connected();
+        follower.connecting();
         assert!(!follower.was_useful());
         follower.take(EVENT);
         assert!(follower.was_useful());
-        follower.connected();
+        follower.connecting();
         assert_eq!(follower.take(EVENT).len(), 2);
         assert_eq!(follower.take(EVENT), [Step::Send(ack("e1"))]);
         assert_eq!(follower.take(EVENT), [Step::Send(ack("e1"))]);
