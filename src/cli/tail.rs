@@ -44,8 +44,10 @@ const EXAMPLES: &str = "Examples:
   staffetta tail --user alice --no-ack                   leave every event unacked
   staffetta tail --user alice --offline full_sync        be told to do a full sync after an absence
 
-Events go to standard output, one JSON object per line; everything else to standard error. The
-session's name is kept in the state file, so that the next start is the same device.";
+Events go to standard output, one JSON object per line; everything else to standard error: of events
+that arrive again the first is named, the others are counted. The session's name is kept in the state
+file, so that the next start is the same device; it may print again what was not acked before. Two at
+once with one file are one device: the second takes the place of the first.";
 
 /// What `tail` is asked.
 #[derive(Debug, clap::Args)]

@@ -123,7 +123,10 @@ impl Follower {
             Step::Note(format!("attached as {user}, session {session}, at {}", self.cursor)),
         ];
         if frame.get("need_full_sync") == Some(&Value::Bool(true)) {
-            steps.push(Step::Note("need_full_sync: fetch the whole state".to_owned()));
+            steps.push(Step::Note(format!(
+                "need_full_sync: nothing up to {} comes any more; fetch the whole state",
+                self.cursor
+            )));
         }
         steps
     }
@@ -257,7 +260,8 @@ mod tests {
             r#"{"type":"auth_ok","user":"u","session_id":"s","need_full_sync":true,"cursor":3}"#,
         );
         assert_eq!(steps[0], Step::Keep { session: "s".to_owned(), cursor: 3 });
-        assert_eq!(steps.len(), 3, "a full sync is told");
+        let told = "need_full_sync: nothing up to 3 comes any more; fetch the whole state";
+        assert_eq!(steps[2], Step::Note(told.to_owned()));
         assert!(follower.auth("t").contains(r#""session_id":"s""#));
     }
 
