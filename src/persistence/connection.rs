@@ -142,7 +142,10 @@ impl Opener {
     }
 
     pub(super) fn open_for_setup(&self) -> Result<StoreConnection, StoreSetupError> {
-        self.open().map_err(|error| StoreSetupError::Open(error.to_string()))
+        self.open().map_err(|error| {
+            let place = self.file().map(|file| format!("{}: ", file.display()));
+            StoreSetupError::Open(format!("{}{error}", place.unwrap_or_default()))
+        })
     }
 
     pub(super) fn open(&self) -> ConnectionResult<StoreConnection> {
