@@ -1,6 +1,7 @@
 //! One connection to either database, how it is opened, and how a transaction is run on it.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
@@ -68,6 +69,13 @@ pub enum StoreSetupError {
     /// A thread cannot be started.
     #[error("a database thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+impl StoreSetupError {
+    /// A file of the database's that cannot be opened.
+    pub(super) fn of_file(path: &Path, error: &impl Display) -> Self {
+        Self::Open(format!("{}: {error}", path.display()))
+    }
 }
 
 /// Opens connections as the configuration says.
@@ -142,9 +150,9 @@ impl Opener {
     }
 
     pub(super) fn open_for_setup(&self) -> Result<StoreConnection, StoreSetupError> {
-        self.open().map_err(|error| {
-            let place = self.file().map(|file| format!("{}: ", file.display()));
-            StoreSetupError::Open(format!("{}{error}", place.unwrap_or_default()))
+        self.open().map_err(|error| match self.file() {
+            Some(file) => StoreSetupError::of_file(&file, &error),
+            None => StoreSetupError::Open(error.to_string()),
         })
     }
 

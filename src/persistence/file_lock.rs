@@ -31,32 +31,30 @@ impl FileLock {
     /// When another has it, or the files cannot be made.
     pub(super) fn take(path: &str) -> Result<Option<Self>, StoreSetupError> {
         let Some(path) = file_of(path) else { return Ok(None) };
-        let database = make(&path).map_err(|error| unusable(&path, &error))?;
+        let database = make(&path).map_err(|error| StoreSetupError::of_file(&path, &error))?;
         let mut name = database.clone().into_os_string();
         name.push(".lock");
         let locked = PathBuf::from(name);
         let options = &mut OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(0o600);
-        let file = file.open(&locked).map_err(|error| unusable(&locked, &error))?;
+        let file = file.open(&locked).map_err(|error| StoreSetupError::of_file(&locked, &error))?;
         for _ in 0..WAITS {
             match file.try_lock() {
                 Ok(()) => {
                     // SQLite would take one it cannot write to for reading only. No hub of this process
                     // has it open: the lock is ours.
                     let writable = OpenOptions::new().write(true).open(&database);
-                    writable.map_err(|error| unusable(&database, &error))?;
+                    writable.map_err(|error| StoreSetupError::of_file(&database, &error))?;
                     return Ok(Some(Self { _file: file }));
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(WAIT),
-                Err(TryLockError::Error(error)) => return Err(unusable(&locked, &error)),
+                Err(TryLockError::Error(error)) => {
+                    return Err(StoreSetupError::of_file(&locked, &error));
+                }
             }
         }
         Err(StoreSetupError::InUse(database))
     }
-}
-
-fn unusable(path: &Path, error: &io::Error) -> StoreSetupError {
-    StoreSetupError::Open(format!("{}: {error}", path.display()))
 }
 
 /// The file that SQLite opens for this; none for a database in memory or without a name.
