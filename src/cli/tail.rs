@@ -180,12 +180,9 @@ async fn follow(
             }
             Ok(Some(Ok(Message::Close(frame)))) => return ended(frame, args, follower),
             Ok(Some(Ok(_))) => heard_at = Instant::now(),
-            Ok(Some(Err(error))) => {
-                complain(&format!("the connection is gone: {error}"));
-                return Ok(Next::ComeBack { after: follower.reconnect_after() });
-            }
-            Ok(None) => {
-                complain("the connection is gone");
+            Ok(gone @ (Some(Err(_)) | None)) => {
+                let reason = gone.and_then(Result::err).map(|error| format!(": {error}"));
+                complain(&format!("the connection is gone{}", reason.unwrap_or_default()));
                 return Ok(Next::ComeBack { after: follower.reconnect_after() });
             }
         }
