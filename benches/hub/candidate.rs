@@ -11,6 +11,7 @@ pub(crate) enum Candidate {
     Raw,
     RawLong,
     RawCoalescing,
+    RawDurable,
     Actix,
     UWebSockets,
     Ws,
@@ -28,12 +29,12 @@ pub(crate) enum Candidate {
 
 use Candidate::{
     Actix, HubSocketIo, JetStream, JetStreamSync, Literal, Mosquitto, Nats, Nchan, Plain,
-    PlainStored, Raw, RawCoalescing, RawLong, Reliable, SocketIo, SocketIoRecovery, Socketioxide,
-    Sockudo, UWebSockets, Ws,
+    PlainStored, Raw, RawCoalescing, RawDurable, RawLong, Reliable, SocketIo, SocketIoRecovery,
+    Socketioxide, Sockudo, UWebSockets, Ws,
 };
 
 /// All of them, in the order of the tables.
-pub(crate) const ALL: [Candidate; 20] = [
+pub(crate) const ALL: [Candidate; 21] = [
     Plain,
     PlainStored,
     Reliable,
@@ -41,6 +42,7 @@ pub(crate) const ALL: [Candidate; 20] = [
     Raw,
     RawLong,
     RawCoalescing,
+    RawDurable,
     Actix,
     UWebSockets,
     Ws,
@@ -82,6 +84,7 @@ impl Candidate {
             Raw => "raw write loop",
             RawLong => "raw write loop, as long as `/ws`",
             RawCoalescing => "raw write loop, coalescing",
+            RawDurable => "raw commit and write loop",
             Actix => "bare actix-web",
             UWebSockets => "uWebSockets",
             Ws => "ws",
@@ -112,6 +115,10 @@ impl Candidate {
             Raw => "one write per frame and connection",
             RawLong => "the same, each frame as long as the hub's is, which names the event",
             RawCoalescing => "one write per connection for all frames there are for it",
+            RawDurable => {
+                "what waits is appended to SQLite with FULL by one thread (no index, the journal never \
+                 copied), one write per frame and session by another, acks read and forgotten"
+            }
             Actix => {
                 "an actor of actix-web-actors for each connection, one look at a token of each and of \
                  each publish, HTTP publisher; one worker"
@@ -154,6 +161,7 @@ impl Candidate {
             Raw => Program::Life("raw"),
             RawLong => Program::Life("raw-long"),
             RawCoalescing => Program::Life("raw-coalescing"),
+            RawDurable => Program::Life("raw-durable"),
             Actix => Program::Life("actix"),
             Literal => Program::Life("literal"),
             UWebSockets => Program::Node("uwebsockets.js", ""),
@@ -181,7 +189,7 @@ impl Candidate {
             Mosquitto => Wire::Mqtt,
             Nats => Wire::Nats,
             JetStream | JetStreamSync => Wire::JetStream,
-            Literal => Wire::WordsAcked,
+            RawDurable | Literal => Wire::WordsAcked,
         }
     }
 

@@ -128,7 +128,7 @@ async fn deliver(followers: &[Rc<TcpStream>], frames: &[Vec<u8>], writes: Writes
 }
 
 /// Writes all of it; waits while the connection takes nothing.
-async fn write(stream: &TcpStream, mut bytes: &[u8]) {
+pub(super) async fn write(stream: &TcpStream, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match stream.try_write(bytes) {
             Ok(written) => bytes = &bytes[written..],

@@ -8,6 +8,15 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::{Connection, RunQueryDsl, SqliteConnection, sql_query};
 use hdrhistogram::Histogram;
 
+/// A database that is only appended to, and commits with FULL.
+pub(crate) fn log(folder: &Path) -> SqliteConnection {
+    let mut connection = database(folder);
+    connection
+        .batch_execute("PRAGMA wal_autocheckpoint = 0; DROP INDEX by_place; DROP INDEX by_name")
+        .unwrap();
+    connection
+}
+
 /// A database that commits with FULL.
 pub(crate) fn database(folder: &Path) -> SqliteConnection {
     let mut connection =

@@ -9,7 +9,8 @@ use tokio::task::spawn_local;
 
 use super::{ENDLESS, follow_all, open_all, who};
 use crate::candidate::Candidate::{
-    self, JetStream, JetStreamSync, Literal, Mosquitto, Reliable, SocketIo, Socketioxide,
+    self, JetStream, JetStreamSync, Literal, Mosquitto, RawDurable, Reliable, SocketIo,
+    Socketioxide,
 };
 use crate::lives::sqlite;
 use crate::load::publisher::{Published, Publisher, Until};
@@ -38,8 +39,8 @@ const COLUMNS: &[Column] = &[
     ("late by the load %", 1),
 ];
 
-const CANDIDATES: [Candidate; 7] =
-    [Reliable, Mosquitto, JetStream, JetStreamSync, Literal, SocketIo, Socketioxide];
+const CANDIDATES: [Candidate; 8] =
+    [RawDurable, Reliable, Mosquitto, JetStream, JetStreamSync, Literal, SocketIo, Socketioxide];
 
 pub(crate) async fn run(plan: &'static Plan) -> bool {
     let title = format!(
@@ -57,6 +58,7 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     table.turns(plan.rounds, &CANDIDATES, |candidate| measure(candidate, plan)).await;
     let is_whole = table.print();
     table.compare(Reliable.name(), Mosquitto.name(), 0, "at least 1");
+    table.compare(Reliable.name(), RawDurable.name(), 4, "under 5,000 µs itself");
     table.compare(Reliable.name(), JetStream.name(), 0, "at least 20");
     table.compare(Reliable.name(), Literal.name(), 0, "at least 15");
     is_whole
@@ -119,7 +121,7 @@ async fn measure(candidate: Candidate, plan: &'static Plan) -> Vec<f64> {
     let rate = deliveries / (tally.now() - start).as_secs_f64();
     let each = (server.cpu() - before).as_secs_f64() * 1e6 / deliveries;
     let mut figures = vec![rate, each, tally.again() as f64, f64::NAN, f64::NAN, f64::NAN];
-    if matches!(candidate, Reliable | Mosquitto | JetStream) {
+    if matches!(candidate, RawDurable | Reliable | Mosquitto | JetStream) {
         figures.splice(3.., at_half(&server, subscribers, rate / 4.0, plan).await);
     }
     figures

@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use super::{ENDLESS, follow_all, open_all, who};
 use crate::candidate::ALL;
-use crate::candidate::Candidate::{self, JetStreamSync, Literal, RawLong, SocketIoRecovery};
+use crate::candidate::Candidate::{
+    self, JetStreamSync, Literal, RawDurable, RawLong, SocketIoRecovery,
+};
 use crate::load::shapes::at_rate;
 use crate::load::subscriber::Opening;
 use crate::load::tally::{Tally, Times};
@@ -20,7 +22,9 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     let title = format!("Unicast to {users} users with 2 sessions, {rate} events/s");
     let mut table = Table::new(&title, COLUMNS);
     let mut candidates = ALL.to_vec();
-    candidates.retain(|one| ![JetStreamSync, Literal, RawLong, SocketIoRecovery].contains(one));
+    candidates.retain(|one| {
+        ![JetStreamSync, Literal, RawDurable, RawLong, SocketIoRecovery].contains(one)
+    });
     table.turns(plan.rounds, &candidates, |candidate| measure(candidate, plan)).await;
     let is_whole = table.print();
     table.compare(Candidate::Plain.name(), Candidate::Raw.name(), 0, "at most 1.3");
