@@ -50,6 +50,14 @@ pub enum ServeError {
     Server(#[from] io::Error),
 }
 
+/// Reads the certificate and the key of TLS, where there are any, as the server does.
+///
+/// # Errors
+/// When one cannot be read, or they do not belong together.
+pub fn check_tls(config: &Config) -> Result<(), TlsError> {
+    config.server.tls.as_ref().map(Certificates::load).transpose().map(drop)
+}
+
 /// Runs the hub that the test suites of Socket.IO are run against.
 ///
 /// # Errors

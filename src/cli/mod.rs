@@ -161,7 +161,7 @@ fn environment() -> Result<Vec<(String, String)>, String> {
 }
 
 fn check_config(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    read_keys(&settings.config)?;
+    read_files(&settings.config)?;
     let defaults = Config::load(&Sources::default())?;
     for (key, value, origin) in &settings.given {
         print(&format!("{key} = {value}    ({origin})"));
@@ -173,8 +173,9 @@ fn check_config(settings: &Settings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reads the files with keys and secrets as serve does. The hub's own secret may yet be made.
-fn read_keys(config: &Config) -> Result<(), Box<dyn Error>> {
+/// Reads the files with keys, secrets and certificates as serve does. The hub's own secret may yet be
+/// made.
+fn read_files(config: &Config) -> Result<(), Box<dyn Error>> {
     let Config { auth, webhooks, .. } = config;
     if !auth.uses_own_secret() || auth.secret_file.exists() {
         JwtVerifier::from_config(auth)?;
@@ -183,7 +184,7 @@ fn read_keys(config: &Config) -> Result<(), Box<dyn Error>> {
     if let Some(path) = webhooks.secret_file.as_ref().filter(|_| is_posting) {
         Secret::load(path, "webhooks.secret_file")?;
     }
-    Ok(())
+    Ok(server::check_tls(config)?)
 }
 
 /// Prints a line. A reader that went away (`| head`) ends the program quietly.
@@ -203,6 +204,8 @@ pub(crate) fn complain(line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use staffetta::config::TlsConfig;
+
     use super::*;
 
     #[test]
@@ -210,15 +213,35 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.auth.secret_file = folder.path().join("secret");
-        read_keys(&config).unwrap();
+        read_files(&config).unwrap();
         assert!(!config.auth.secret_file.exists(), "nothing is made");
         config.webhooks.secret_file = Some(folder.path().join("webhooks.secret"));
-        read_keys(&config).unwrap();
+        read_files(&config).unwrap();
         config.webhooks.events_url = Some("https://h".to_owned());
-        let problem = read_keys(&config).unwrap_err().to_string();
+        let problem = read_files(&config).unwrap_err().to_string();
         assert!(problem.starts_with("webhooks.secret_file: "), "{problem}");
         config.auth.jwks_file = Some(folder.path().join("keys.json"));
-        let problem = read_keys(&config).unwrap_err().to_string();
+        let problem = read_files(&config).unwrap_err().to_string();
         assert!(problem.starts_with("auth.jwks_file: "), "{problem}");
+    }
+
+    #[test]
+    fn a_certificate_that_cannot_be_read_is_found_before_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.auth.secret_file = folder.path().join("secret");
+        let file = |name| folder.path().join(name);
+        let tls = TlsConfig { cert_file: file("cert.pem"), key_file: file("key.pem") };
+        config.server.tls = Some(tls.clone());
+        let problem = || read_files(&config).unwrap_err().to_string();
+        assert!(problem().starts_with("server.tls.cert_file: "), "{}", problem());
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&tls.cert_file, pair.cert.pem()).unwrap();
+        assert!(problem().starts_with("server.tls.key_file: "), "{}", problem());
+        let other = rcgen::KeyPair::generate().unwrap();
+        std::fs::write(&tls.key_file, other.serialize_pem()).unwrap();
+        assert!(problem().starts_with("server.tls: the key does not fit"), "{}", problem());
+        std::fs::write(&tls.key_file, pair.signing_key.serialize_pem()).unwrap();
+        read_files(&config).unwrap();
     }
 }
