@@ -310,7 +310,7 @@ impl Handler<TraceEvent> for ReliableDelivery {
 
     fn handle(&mut self, TraceEvent { event, reply }: TraceEvent, _ctx: &mut Self::Context) {
         // Whoever asked may have stopped waiting.
-        let _ = reply.send(self.table.traces().of(event).to_vec());
+        let _ = reply.send(self.table.traces().of(event));
     }
 }
 

@@ -122,7 +122,7 @@ fn a_trace_tells_what_became_of_each_delivery() {
     world.cut(leaving);
     world.pass(WAIT_MS);
     let of = |name: &str| {
-        let mut traces = world.table.traces().of(id).iter();
+        let mut traces = world.table.traces().of(id).into_iter();
         traces.find(|trace| trace.session.as_ref().is_some_and(|s| s.as_str() == name)).unwrap()
     };
     assert_eq!((of("acking").sent_at.len(), of("acking").seq), (2, Some(Seq(1))));
