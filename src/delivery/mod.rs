@@ -3,6 +3,7 @@
 pub mod actor;
 mod asking;
 pub mod broadcast;
+mod by_ticket;
 pub mod closes;
 mod few;
 pub mod latency;

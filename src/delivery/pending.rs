@@ -17,6 +17,7 @@ mod watch;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::by_ticket::ByTicket;
 use super::closes::Closes;
 use super::latency::Latencies;
 use super::messages::{
@@ -128,8 +129,8 @@ pub struct PendingTable {
     rounds: VecDeque<UserId>,
     waiting: usize,
     due: DueQueue<Due>,
-    appends: HashMap<Ticket, PendingAppend>,
-    claims: HashMap<Ticket, (UserId, AttachRequest)>,
+    appends: ByTicket<PendingAppend>,
+    claims: ByTicket<(UserId, AttachRequest)>,
     /// Sessions whose floor is to be written, in the order they changed.
     dirty: VecDeque<(UserId, SessionId)>,
     /// The users the end of whose log is kept.
@@ -152,8 +153,8 @@ impl PendingTable {
             rounds: VecDeque::new(),
             waiting: 0,
             due: DueQueue::new(),
-            appends: HashMap::new(),
-            claims: HashMap::new(),
+            appends: ByTicket::default(),
+            claims: ByTicket::default(),
             dirty: VecDeque::new(),
             tails: HashSet::new(),
             traces: Traces::new(limits.traces_max),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tokio::sync::oneshot;
 
+use crate::delivery::by_ticket::ByTicket;
 use crate::delivery::messages::{
     Attached, FullSyncOrder, PublishError, Receipt, Revoked, SessionStatus,
 };
@@ -33,7 +34,7 @@ struct Batch {
 /// The open requests. Bounded by what the mailbox and the store let in.
 #[derive(Debug, Default)]
 pub(super) struct Replies {
-    replies: HashMap<Ticket, Reply>,
+    replies: ByTicket<Reply>,
     batches: HashMap<u64, Batch>,
     /// Batches that are decided and whose publisher is not told yet.
     complete: Vec<Batch>,
