@@ -117,13 +117,14 @@ impl Traces {
             Chain { first: place, last: NONE }
         });
         let before = std::mem::replace(&mut chain.last, place);
-        // A user's deliveries of an event come one after the other.
         let before = self.slots.get_mut(before as usize);
-        let is_first = before.as_ref().is_none_or(|before| before.user != *user);
+        let mut is_users_first = true;
         if let Some(before) = before {
             before.next = place;
+            // Mostly a user's deliveries of an event come one after the other.
+            is_users_first = before.user != *user && !self.has_ringed(user, event);
         }
-        if is_first {
+        if is_users_first {
             self.remember_for(user, event);
         }
         place
@@ -177,13 +178,13 @@ impl Traces {
         while self.deliveries() >= self.deliveries_max {
             match self.order.pop_front() {
                 None => return false,
-                Some(oldest) if oldest != event => self.forget(oldest),
-                Some(_) => {
+                Some(oldest) if oldest == event && self.events.contains_key(&event) => {
                     self.order.push_back(event);
                     if self.events.len() == 1 {
                         return false;
                     }
                 }
+                Some(oldest) => self.forget(oldest),
             }
         }
         true
@@ -199,6 +200,10 @@ impl Traces {
         }
         self.slots.push(delivery);
         self.slots.len() as u32 - 1
+    }
+
+    fn has_ringed(&self, user: &UserId, event: EventId) -> bool {
+        self.users.get(user).is_some_and(|ring| ring.contains(&event))
     }
 
     /// Adds to a user's ring; what is beyond it is forgotten, unless it is others' too.
@@ -272,6 +277,8 @@ impl Delivery {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -361,8 +368,13 @@ mod tests {
                         prop_assert!(noted.iter().any(|((of, _), at)| (*of, *at) == (n, acked)));
                     }
                 }
-                let ringed: usize = traces.users.values().map(VecDeque::len).sum();
-                prop_assert!(ringed <= told);
+                for (user, ring) in &traces.users {
+                    let mut own = HashSet::new();
+                    own.extend((0..12).map(event).filter(|event| {
+                        traces.of(*event).iter().any(|trace| trace.user == *user)
+                    }));
+                    prop_assert!(ring.len() == own.len() && ring.iter().all(|id| own.contains(id)));
+                }
             }
         }
     }
