@@ -55,7 +55,11 @@ pub enum ServeError {
 /// # Errors
 /// When one cannot be read, or they do not belong together.
 pub fn check_tls(config: &Config) -> Result<(), TlsError> {
-    config.server.tls.as_ref().map(Certificates::load).transpose().map(drop)
+    certificates(config).map(drop)
+}
+
+fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, TlsError> {
+    config.server.tls.as_ref().map(Certificates::load).transpose()
 }
 
 /// Runs the hub that the test suites of Socket.IO are run against.
@@ -162,7 +166,7 @@ async fn serve(
 ) -> Result<(), ServeError> {
     let listen = config.server.listen;
     raise_open_files();
-    let certificates = config.server.tls.as_ref().map(Certificates::load).transpose()?;
+    let certificates = certificates(&config)?;
     let refused = |source| ServeError::Listen { address: listen, source };
     // Before anything is made or migrated.
     let bound = bind(listen).await.map_err(refused)?;

@@ -369,10 +369,8 @@ mod tests {
                     }
                 }
                 for (user, ring) in &traces.users {
-                    let mut own = HashSet::new();
-                    own.extend((0..12).map(event).filter(|event| {
-                        traces.of(*event).iter().any(|trace| trace.user == *user)
-                    }));
+                    let is_own = |id: &EventId| traces.of(*id).iter().any(|t| t.user == *user);
+                    let own: HashSet<_> = (0..12).map(event).filter(is_own).collect();
                     prop_assert!(ring.len() == own.len() && ring.iter().all(|id| own.contains(id)));
                 }
             }

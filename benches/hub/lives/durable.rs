@@ -16,12 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 
-use super::raw::write;
+use super::raw::{TURN_BYTES, write};
 use super::sqlite;
 use super::upgrade::{client_frame, server_frame, upgrade};
 
-/// What is read at once of a publisher, and of a session.
-const TURN_BYTES: usize = 64 * 1024;
+/// What is read at once of a session.
 const ACKS_BYTES: usize = 1_024;
 
 /// What came in one read of a publisher.

@@ -24,7 +24,7 @@ pub(crate) enum Writes {
 }
 
 /// What is read at once of a publisher, and of one who has not said anything yet.
-const TURN_BYTES: usize = 64 * 1024;
+pub(super) const TURN_BYTES: usize = 64 * 1024;
 const HELLO_BYTES: usize = 1_024;
 
 /// What a frame of `/ws` has beyond the data of the benches' events.
