@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{poll_fn, ready};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -27,6 +27,7 @@ use actix_web::rt::net::TcpStream;
 use bytes::{Buf, Bytes};
 use futures_util::{SinkExt, Stream};
 use socket2::{Domain, Protocol, SockRef, Type};
+use tokio::io::Interest;
 
 use crate::config::ServerConfig;
 use crate::ws;
@@ -265,17 +266,30 @@ impl Stream for Heard {
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 Poll::Ready(Ok(())) => {}
             }
-            let read = SCRATCH.with_borrow_mut(|scratch| {
-                let bytes = stream.try_read(scratch)?;
-                Ok(Bytes::copy_from_slice(scratch.get(..bytes).unwrap_or_default()))
-            });
-            return match read {
+            return match SCRATCH.with_borrow_mut(|scratch| read(stream, scratch)) {
                 Ok(bytes) if bytes.is_empty() => Poll::Ready(None),
                 Ok(bytes) => Poll::Ready(Some(Ok(bytes))),
                 Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => continue,
                 Err(error) => Poll::Ready(Some(Err(error.into()))),
             };
         }
+    }
+}
+
+/// Reads what there is. Where less comes than there is room for, the socket is known to be empty, as to
+/// Tokio's own `poll_read`: without that each read would be followed by one that finds nothing.
+fn read(stream: &TcpStream, scratch: &mut [u8]) -> io::Result<Bytes> {
+    let mut bytes = 0;
+    let outcome = stream.try_io(Interest::READABLE, || {
+        bytes = (&*SockRef::from(stream)).read(scratch)?;
+        if cfg!(target_os = "linux") && (1..scratch.len()).contains(&bytes) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(())
+    });
+    match outcome {
+        Err(error) if bytes == 0 => Err(error),
+        _ => Ok(Bytes::copy_from_slice(scratch.get(..bytes).unwrap_or_default())),
     }
 }
 
