@@ -64,6 +64,9 @@ impl ApiKeys {
 
     /// The key that was presented. Every known key is compared, whatever comes of the first.
     pub fn find(&self, presented: &str) -> Option<&ApiKey> {
+        if self.configured.is_empty() && self.given.is_none() {
+            return None;
+        }
         let presented = hash(presented);
         let mut found = None;
         for (known, key) in self.configured.iter().chain(&self.given) {

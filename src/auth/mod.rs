@@ -12,6 +12,7 @@ mod jwks;
 mod key_file;
 mod keys;
 mod nonces;
+mod remembered;
 mod secret;
 mod sign;
 mod tickets;

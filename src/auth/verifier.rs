@@ -1,5 +1,7 @@
 //! JwtVerifier: tokens checked with configured keys, key sets and the hub's own secret.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
@@ -9,7 +11,10 @@ use jsonwebtoken::decode_header;
 use super::claims::{self, Rules};
 use super::jwks::{LastFetch, RemoteKeys, check_url};
 use super::keys::{Key, OnlyKey, from_key_set, install_provider};
-use super::{AuthError, AuthSetupError, Identity, Secret, SecretOrigin, TokenVerifier, key_file};
+use super::remembered::{Fetched, Remembered};
+use super::{
+    AuthError, AuthSetupError, Identity, Scope, Secret, SecretOrigin, TokenVerifier, key_file,
+};
 use crate::config::AuthConfig;
 use crate::protocol::Timestamp;
 
@@ -24,6 +29,7 @@ pub struct JwtVerifier {
     keys: Vec<Key>,
     remote: Option<RemoteKeys>,
     rules: Rules,
+    remembered: Remembered,
 }
 
 impl std::fmt::Debug for JwtVerifier {
@@ -74,6 +80,7 @@ impl JwtVerifier {
                 audience: config.audience.clone(),
                 leeway_s: config.leeway_s,
             },
+            remembered: Remembered::default(),
         })
     }
 
@@ -81,6 +88,21 @@ impl JwtVerifier {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(AuthError::Invalid);
         }
+        let fetched = self.remote.as_ref().map(|remote| remote.known().0);
+        if let Some(claims) = self.remembered.find(token, &fetched) {
+            return claims.at(now);
+        }
+        let (claims, checked_with) = self.verified(token).await?;
+        let claims = Arc::new(claims::read(&claims, &self.rules)?);
+        let identity = claims.at(now)?;
+        if claims.allows(Scope::Publish) {
+            self.remembered.keep(token, claims, checked_with);
+        }
+        Ok(identity)
+    }
+
+    /// The claims of a token that one of the keys signed, and the fetched keys if it is one of those.
+    async fn verified(&self, token: &str) -> Result<(Vec<u8>, Fetched), AuthError> {
         let header = decode_header(token).map_err(|_| AuthError::Invalid)?;
         // Extensions that must be understood, and none are (RFC 7515, 4.1.11).
         if header.crit.is_some() {
@@ -92,8 +114,8 @@ impl JwtVerifier {
             _ => OnlyKey::No,
         };
         let candidates = self.keys.iter().filter(|key| key.fits(header.alg, kid, only));
-        if let Some(claims) = verified(token, candidates) {
-            return claims::check(&claims, &self.rules, now);
+        if let Some(claims) = signed_by(token, candidates) {
+            return Ok((claims, None));
         }
         let Some(remote) = &self.remote else { return Err(AuthError::Invalid) };
         // What we know is tried first; only a key we may never have seen is worth a fetch. A
@@ -104,10 +126,10 @@ impl JwtVerifier {
                 ([_], true) => OnlyKey::Yes,
                 _ => OnlyKey::No,
             };
-            verified(token, known.iter().filter(|key| key.fits(header.alg, kid, only)))
+            signed_by(token, known.iter().filter(|key| key.fits(header.alg, kid, only)))
         };
         if let Some(claims) = signed_with(&known) {
-            return claims::check(&claims, &self.rules, now);
+            return Ok((claims, Some(known)));
         }
         if known.iter().any(|key| kid.is_some() && key.kid.as_deref() == kid) {
             return Err(AuthError::Invalid);
@@ -115,7 +137,7 @@ impl JwtVerifier {
         remote.refresh().await;
         let (known, last_fetch) = remote.known();
         match (signed_with(&known), last_fetch) {
-            (Some(claims), _) => claims::check(&claims, &self.rules, now),
+            (Some(claims), _) => Ok((claims, Some(known))),
             (None, LastFetch::Succeeded) => Err(AuthError::Invalid),
             (None, LastFetch::Missing) => Err(AuthError::KeysUnavailable),
         }
@@ -133,7 +155,7 @@ impl TokenVerifier for JwtVerifier {
 }
 
 /// The claims of a token, if one of these keys signed it.
-fn verified<'k>(token: &str, keys: impl Iterator<Item = &'k Key>) -> Option<Vec<u8>> {
+fn signed_by<'k>(token: &str, keys: impl Iterator<Item = &'k Key>) -> Option<Vec<u8>> {
     let (message, signature) = token.rsplit_once('.')?;
     let (_, claims) = message.split_once('.')?;
     for key in keys.take(TRIED_MAX) {

@@ -1,5 +1,7 @@
 //! Tokens of every kind, and the ways to forge one.
 
+mod publishers;
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
