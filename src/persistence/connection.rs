@@ -183,7 +183,7 @@ impl Opener {
                          PRAGMA journal_mode = WAL;
                          PRAGMA synchronous = {synchronous};
                          PRAGMA foreign_keys = ON;
-                         PRAGMA cache_size = -16384;
+                         PRAGMA cache_size = -4096;
                          PRAGMA temp_store = MEMORY;
                          PRAGMA wal_autocheckpoint = 32000;",
                         self.busy_timeout.as_millis()

@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod fence;
+mod gathering;
 mod notes;
 mod places;
 
