@@ -19,7 +19,7 @@ pub(super) struct Rules {
 }
 
 /// What a token says that was signed with a key of ours, apart from whether that is good now.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Claims {
     identity: Identity,
     not_before: Option<Timestamp>,

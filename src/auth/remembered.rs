@@ -3,10 +3,10 @@
 //!
 //! Only hashes are kept, at most [`TOKENS_MAX`]. What depends on the time is looked at each time, and
 //! a token is good no longer than the keys it was checked with. Tokens of users are not remembered:
-//! each comes once per connection.
+//! there are many, and each comes seldom.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -32,11 +32,12 @@ struct Good {
 impl Remembered {
     /// What a token says, if it was found good with keys that still are: `fetched` are those of now.
     pub(super) fn find(&self, token: &str, fetched: &Fetched) -> Option<Arc<Claims>> {
-        let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if tokens.is_empty() {
+        if self.lock().is_empty() {
             return None;
         }
-        let Good { claims, checked_with } = tokens.get(&hash(token))?;
+        let hash = hash(token);
+        let tokens = self.lock();
+        let Good { claims, checked_with } = tokens.get(&hash)?;
         let is_still_good = match (checked_with, fetched) {
             (None, _) => true,
             (Some(then), Some(now)) => Arc::ptr_eq(then, now),
@@ -47,11 +48,17 @@ impl Remembered {
 
     /// Remembers a token that was found good.
     pub(super) fn keep(&self, token: &str, claims: Arc<Claims>, checked_with: Fetched) {
-        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let hash = hash(token);
+        let mut tokens = self.lock();
         if tokens.len() >= TOKENS_MAX {
             tokens.clear();
         }
-        tokens.insert(hash(token), Good { claims, checked_with });
+        tokens.insert(hash, Good { claims, checked_with });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Good>> {
+        // Nothing that holds it panics half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

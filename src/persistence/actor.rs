@@ -1,8 +1,8 @@
 //! Persistence: the one writer, on a thread of its own that may block.
 //!
-//! Handlers only collect. The group is committed when the mailbox is drained, or when it is
-//! large enough: what arrives during a commit is the next group, and an idle hub waits for
-//! nothing. Reads that must see every write before them follow the commit; all others run on
+//! Handlers only collect. The group is committed when the mailbox is drained and others had their turn,
+//! or when it is large enough: what arrives during a commit is the next group, and an idle hub waits
+//! for nothing. Reads that must see every write before them follow the commit; all others run on
 //! [`Readers`].
 
 mod answers;
@@ -190,9 +190,9 @@ impl Persistence {
         }
     }
 
-    /// Commits once nothing was added while others had their turn. A worker that waits for this very
-    /// core hands over what it has first, and its groups are larger, its frames fewer. Where a core is
-    /// free for it, or nobody has anything to add, no time is lost.
+    /// Commits once nothing was added since it was last looked, others having had their turn. A worker
+    /// that waits for this very core hands over what it has first, and its groups are larger, its frames
+    /// fewer. Where a core is free for it, that takes no time.
     fn gather(&mut self, turns: u8, ctx: &mut Context<Self>) {
         let events = self.events;
         // The mailbox is looked at before what is spawned.

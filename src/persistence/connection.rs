@@ -176,7 +176,9 @@ impl Opener {
                     Synchronous::Full => "FULL",
                     Synchronous::Normal => "NORMAL",
                 };
-                // The timeout comes first: switching to WAL takes a lock.
+                // The timeout comes first: switching to WAL takes a lock. All of the cache is looked
+                // through at the end of each transaction that split a page; places are written
+                // user by user, and so need a page once.
                 connection
                     .batch_execute(&format!(
                         "PRAGMA busy_timeout = {};

@@ -344,3 +344,45 @@ async fn write_all(stream: &TcpStream, chunks: &mut Vec<Bytes>) -> io::Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use actix_web::rt::net::TcpListener;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    fn is_ready(stream: &TcpStream) -> bool {
+        stream.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    async fn heard(stream: &TcpStream, scratch: &mut [u8]) -> Bytes {
+        loop {
+            stream.readable().await.unwrap();
+            match read(stream, scratch) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other.unwrap(),
+            }
+        }
+    }
+
+    #[actix::test]
+    async fn a_socket_that_said_less_than_there_is_room_for_is_not_asked_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut scratch = [0; 8];
+        client.write_all(b"hello").await.unwrap();
+        assert_eq!(heard(&stream, &mut scratch).await, "hello");
+        assert_eq!(is_ready(&stream), !cfg!(target_os = "linux"));
+        client.write_all(b"as many+").await.unwrap();
+        assert_eq!(heard(&stream, &mut scratch).await, "as many+");
+        assert!(is_ready(&stream), "there may be more");
+        client.write_all(b"end").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(heard(&stream, &mut scratch).await, "end");
+        assert_eq!(heard(&stream, &mut scratch).await, "");
+    }
+}

@@ -46,6 +46,8 @@ fn a_remembered_token_ends_with_the_key_that_the_url_served() {
     let token = first.token(&header, &claims_of_a_publisher());
     assert!(check(&verifier, &token).is_ok());
     let fetches = asked.load(Ordering::SeqCst);
+    let fetched = verifier.remote.as_ref().map(|remote| remote.known().0);
+    assert!(verifier.remembered.find(&token, &fetched).is_some());
     assert!(check(&verifier, &token).is_ok());
     assert_eq!(asked.load(Ordering::SeqCst), fetches, "a key that is known is not fetched");
     // The application takes its key back, and a token with the new one makes the hub see that.
