@@ -25,6 +25,10 @@ use crate::table::{Column, Table};
 const PUBLISHERS: u64 = 4;
 const BATCH: u64 = 500;
 
+/// Publishers at a rate. One that waits for an answer holds up what is due to it next, and a server that
+/// is behind may take more at once.
+const PUBLISHERS_AT_RATE: u64 = 16;
+
 /// How often a batch is due at half of a rate.
 const BEAT: Duration = Duration::from_millis(2);
 
@@ -35,7 +39,8 @@ const COLUMNS: &[Column] = &[
     ("acked deliveries/s", 0),
     ("CPU s per million", 1),
     ("sent again", 0),
-    ("at half a rate: CPU s per million", 1),
+    ("at half a rate: events/s", 0),
+    ("CPU s per million", 1),
     ("p50 µs", 0),
     ("p99 µs", 0),
     ("late by the load %", 1),
@@ -63,7 +68,7 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     table.turns(plan.rounds, &CANDIDATES, measure).await;
     let is_whole = table.print();
     table.compare(Reliable.name(), Mosquitto.name(), 0, "at least 1");
-    table.compare(Reliable.name(), RawDurable.name(), 5, "under 5,000 µs itself");
+    table.compare(Reliable.name(), RawDurable.name(), 6, "under 5,000 µs itself");
     table.compare(Reliable.name(), JetStream.name(), 0, "at least 20");
     table.compare(Reliable.name(), Literal.name(), 0, "at least 15");
     is_whole
@@ -72,13 +77,14 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
 async fn groups(group: i64, plan: &'static Plan) -> Vec<f64> {
     let data = Tally::data(Duration::ZERO);
     let rate = sqlite::groups(group, &data, plan.flat_out);
-    let (mut p50, mut p99) = (f64::NAN, f64::NAN);
+    let (mut asked, mut p50, mut p99) = (f64::NAN, f64::NAN, f64::NAN);
     if group > 1 {
         // About as many events a second as the hub is asked for at half its rate.
-        let each = (rate / 4.0 * BEAT.as_secs_f64()) as i64;
+        asked = rate / 4.0;
+        let each = (asked * BEAT.as_secs_f64()) as i64;
         (p50, p99) = sqlite::groups_at(each.max(1), BEAT, &data, plan.at_rate);
     }
-    vec![rate, f64::NAN, f64::NAN, f64::NAN, p50, p99, f64::NAN]
+    vec![rate, f64::NAN, f64::NAN, asked, f64::NAN, p50, p99, f64::NAN]
 }
 
 /// How many batches of each publisher take a few seconds.
@@ -92,6 +98,10 @@ fn batches(candidate: Candidate, plan: &Plan) -> u64 {
 }
 
 async fn measure(candidate: Candidate, rate_max: Rc<Cell<f64>>, plan: &'static Plan) -> Vec<f64> {
+    if candidate == Reliable {
+        // Should its turn fail, the others have their own.
+        rate_max.set(f64::INFINITY);
+    }
     let server = Rc::new(Server::start(candidate).await);
     let devices: Vec<_> =
         (0..plan.users * 2).map(|n| who(&server, &format!("user-{}", n / 2), n)).collect();
@@ -133,7 +143,7 @@ async fn measure(candidate: Candidate, rate_max: Rc<Cell<f64>>, plan: &'static P
         RawDurable | Reliable | Mosquitto | JetStream => {
             at(rate.min(rate_max.get()) / 4.0, &server, subscribers, plan).await
         }
-        _ => [f64::NAN; 4],
+        _ => [f64::NAN; 5],
     });
     figures
 }
@@ -151,18 +161,18 @@ fn batch(from: u64, count: u64, users: u64, due: Duration) -> Vec<Published> {
     (from..from + count).map(event).collect()
 }
 
-/// The server's CPU per delivery, p50 and p99 of the time from when an event is due until a session acks
+/// What was asked for, the server's CPU per delivery, p50 and p99 of the time from when an event is due until a session acks
 /// it, and how many percent of the batches the load itself had late.
 async fn at(
     events_per_second: f64,
     server: &Server,
     subscribers: Vec<Subscriber>,
     plan: &Plan,
-) -> [f64; 4] {
+) -> [f64; 5] {
     let tally = Tally::new(Times::Read);
     let _following = follow_all(subscribers, ENDLESS, &tally);
     let mut ways = Vec::new();
-    for _ in 0..PUBLISHERS {
+    for _ in 0..PUBLISHERS_AT_RATE {
         let mut publisher = Publisher::open(server, &[], Until::Sent).await;
         let (sender, mut orders) = unbounded_channel::<Vec<Published>>();
         spawn_local(async move {
@@ -180,9 +190,15 @@ async fn at(
         until(tally.at(due)).await;
         late += u64::from(tally.now() - due > LATE);
         let events = batch(beat * count, count, plan.users, due);
-        ways[(beat % PUBLISHERS) as usize].send(events).unwrap();
+        ways[(beat % PUBLISHERS_AT_RATE) as usize].send(events).unwrap();
     }
     arrived(&tally, beats * count * 2).await;
     let each = (server.cpu() - before).as_secs_f64() * 1e6 / (beats * count * 2) as f64;
-    [each, tally.percentile(50.0), tally.percentile(99.0), late as f64 * 100.0 / beats as f64]
+    [
+        events_per_second,
+        each,
+        tally.percentile(50.0),
+        tally.percentile(99.0),
+        late as f64 * 100.0 / beats as f64,
+    ]
 }
