@@ -1,10 +1,9 @@
 //! Keys of publishers and administrators. Only their hashes are kept, and compared in constant
 //! time.
 
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{AuthSetupError, Scope};
+use super::{AuthSetupError, Scope, sha256};
 use crate::config::{ApiKeyConfig, AuthConfig};
 
 /// What a key may do.
@@ -40,7 +39,7 @@ impl ApiKeys {
                 });
             }
             let scopes = vec![Scope::Publish, Scope::Admin];
-            keys.given = Some((hash(key), ApiKey { name: "environment".to_owned(), scopes }));
+            keys.given = Some((sha256(key), ApiKey { name: "environment".to_owned(), scopes }));
         }
         Ok(keys)
     }
@@ -67,7 +66,7 @@ impl ApiKeys {
         if self.configured.is_empty() && self.given.is_none() {
             return None;
         }
-        let presented = hash(presented);
+        let presented = sha256(presented);
         let mut found = None;
         for (known, key) in self.configured.iter().chain(&self.given) {
             if bool::from(known.ct_eq(&presented)) {
@@ -78,10 +77,6 @@ impl ApiKeys {
     }
 }
 
-fn hash(key: &str) -> [u8; 32] {
-    Sha256::digest(key).into()
-}
-
 fn from_config(config: &ApiKeyConfig, index: usize) -> Result<([u8; 32], ApiKey), AuthSetupError> {
     let problem = |key: &str, problem: String| AuthSetupError::Key {
         setting: format!("auth.api_keys[{index}].{key}"),
@@ -90,7 +85,7 @@ fn from_config(config: &ApiKeyConfig, index: usize) -> Result<([u8; 32], ApiKey)
     let mut hash = [0; 32];
     hex::decode_to_slice(&config.sha256, &mut hash)
         .map_err(|_| problem("sha256", "must be 64 hexadecimal characters".to_owned()))?;
-    if hash == self::hash("") {
+    if hash == sha256("") {
         return Err(problem("sha256", "is the hash of an empty key".to_owned()));
     }
     let scopes = Scope::from_names(&config.scopes).map_err(|text| problem("scopes", text))?;
@@ -112,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_key_is_found_by_its_hash_and_nothing_else() {
-        let config = configured(&hex::encode(hash("s3cret")), &["publish"]);
+        let config = configured(&hex::encode(sha256("s3cret")), &["publish"]);
         let keys = ApiKeys::from_config(&config, Some("other")).unwrap();
         assert_eq!(keys.find("s3cret").map(|key| &*key.scopes), Some(&[Scope::Publish][..]));
         assert_eq!(keys.find("other").map(|key| key.scopes.len()), Some(2));
@@ -143,7 +138,7 @@ mod tests {
             let error = ApiKeys::from_config(&AuthConfig::default(), Some(empty)).unwrap_err();
             assert!(error.to_string().ends_with("must not be empty"), "{error}");
         }
-        let config = configured(&hex::encode(hash("")), &["publish"]);
+        let config = configured(&hex::encode(sha256("")), &["publish"]);
         let error = ApiKeys::from_config(&config, None).unwrap_err().to_string();
         assert_eq!(error, "auth.api_keys[0].sha256: is the hash of an empty key");
     }

@@ -22,9 +22,9 @@ pub(super) struct Rules {
 #[derive(Debug)]
 pub(super) struct Claims {
     identity: Identity,
-    not_before: Option<Timestamp>,
-    expires_at: Timestamp,
-    leeway_ms: i64,
+    /// When it begins to be good, if it says so, and when it ends, both with the leeway.
+    good_from: Option<Timestamp>,
+    good_until: Timestamp,
 }
 
 impl Claims {
@@ -35,10 +35,10 @@ impl Claims {
 
     /// Who it speaks for at `now`.
     pub(super) fn at(&self, now: Timestamp) -> Result<Identity, AuthError> {
-        if self.not_before.is_some_and(|at| now.0 < at.0.saturating_sub(self.leeway_ms)) {
+        if self.good_from.is_some_and(|from| now < from) {
             return Err(AuthError::Invalid);
         }
-        if now.0 >= self.expires_at.0.saturating_add(self.leeway_ms) {
+        if now >= self.good_until {
             return Err(AuthError::Expired);
         }
         Ok(self.identity.clone())
@@ -54,6 +54,7 @@ pub(super) fn read(claims: &[u8], rules: &Rules) -> Result<Claims, AuthError> {
         return Err(AuthError::Invalid);
     }
     let claims: Value = serde_json::from_slice(claims).map_err(|_| AuthError::Invalid)?;
+    let leeway_ms = i64::try_from(rules.leeway_s.saturating_mul(1_000)).unwrap_or(i64::MAX);
     let expires_at = time(&claims, "exp")?.ok_or(AuthError::Invalid)?;
     if let Some(issuer) = &rules.issuer
         && claims.get("iss").and_then(Value::as_str) != Some(issuer)
@@ -74,9 +75,8 @@ pub(super) fn read(claims: &[u8], rules: &Rules) -> Result<Claims, AuthError> {
             session: claims.get("sid").and_then(Value::as_str).map(str::to_owned),
             expires_at: Some(expires_at),
         },
-        not_before: time(&claims, "nbf")?,
-        expires_at,
-        leeway_ms: i64::try_from(rules.leeway_s.saturating_mul(1_000)).unwrap_or(i64::MAX),
+        good_from: time(&claims, "nbf")?.map(|at| Timestamp(at.0.saturating_sub(leeway_ms))),
+        good_until: Timestamp(expires_at.0.saturating_add(leeway_ms)),
     })
 }
 

@@ -22,6 +22,7 @@ mod verifier;
 use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
+use sha2::{Digest, Sha256};
 
 pub use self::api_keys::{ApiKey, ApiKeys};
 pub use self::authorize::{Authorize, EveryoneMay};
@@ -137,6 +138,11 @@ pub enum AuthSetupError {
     /// A token cannot be signed.
     #[error("the token cannot be signed: {0}")]
     Sign(String),
+}
+
+/// What is kept of a key or a token in its place.
+fn sha256(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
 }
 
 /// Checks tokens. The hub's own is [`JwtVerifier`]; an embedding host may supply another.

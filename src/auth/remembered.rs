@@ -8,10 +8,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sha2::{Digest, Sha256};
-
 use super::claims::Claims;
 use super::keys::Key;
+use super::sha256;
 
 /// Tokens that are remembered; beyond, all are forgotten, and checked anew.
 const TOKENS_MAX: usize = 256;
@@ -35,7 +34,7 @@ impl Remembered {
         if self.lock().is_empty() {
             return None;
         }
-        let hash = hash(token);
+        let hash = sha256(token);
         let tokens = self.lock();
         let Good { claims, checked_with } = tokens.get(&hash)?;
         let is_still_good = match (checked_with, fetched) {
@@ -48,7 +47,7 @@ impl Remembered {
 
     /// Remembers a token that was found good.
     pub(super) fn keep(&self, token: &str, claims: Arc<Claims>, checked_with: Fetched) {
-        let hash = hash(token);
+        let hash = sha256(token);
         let mut tokens = self.lock();
         if tokens.len() >= TOKENS_MAX {
             tokens.clear();
@@ -60,10 +59,6 @@ impl Remembered {
         // Nothing that holds it panics half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token).into()
 }
 
 #[cfg(test)]

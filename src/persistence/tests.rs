@@ -119,6 +119,13 @@ async fn fixtures_with(retention: &RetentionConfig, dead_letters_max: u64) -> Ve
     fixtures
 }
 
+/// How many groups of events were committed.
+fn groups(metrics: &Metrics) -> usize {
+    let text = metrics.text();
+    let line = text.lines().find(|l| l.starts_with("staffetta_group_commit_events_count"));
+    line.unwrap().rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
 fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
 }
@@ -209,9 +216,7 @@ async fn appends_are_dense_per_user_and_share_transactions() {
         for (n, answer) in answers.into_iter().enumerate() {
             assert_eq!(answer, Ok(AppendOutcome::Stored(Seq(n as i64 / 3 + 1))));
         }
-        let text = fixture.metrics.text();
-        let line = text.lines().find(|l| l.starts_with("staffetta_group_commit_events_count"));
-        let groups: u64 = line.unwrap().rsplit_once(' ').unwrap().1.parse().unwrap();
+        let groups = groups(&fixture.metrics);
         assert!(groups < 150, "{groups} transactions for 300 appends");
     }
 }

@@ -161,8 +161,8 @@ fn batch(from: u64, count: u64, users: u64, due: Duration) -> Vec<Published> {
     (from..from + count).map(event).collect()
 }
 
-/// What was asked for, the server's CPU per delivery, p50 and p99 of the time from when an event is due until a session acks
-/// it, and how many percent of the batches the load itself had late.
+/// What was asked for, the server's CPU per delivery, p50 and p99 of the time from when an event is due
+/// until a session acks it, and how many percent of the batches the load itself had late.
 async fn at(
     events_per_second: f64,
     server: &Server,

@@ -316,6 +316,16 @@ fn key_server(body: Arc<std::sync::Mutex<String>>) -> (String, Arc<AtomicUsize>)
     (url, asked)
 }
 
+/// A verifier beside a server of one key, which it asks whenever it may; what is served, and how often
+/// it was asked.
+fn fetching(key: &Value) -> (JwtVerifier, Arc<std::sync::Mutex<String>>, Arc<AtomicUsize>) {
+    let body = Arc::new(std::sync::Mutex::new(json!({"keys": [key]}).to_string()));
+    let (url, asked) = key_server(Arc::clone(&body));
+    let mut verifier = JwtVerifier::from_config(&shared()).unwrap();
+    verifier.remote = Some(RemoteKeys::with_pause(url, Duration::ZERO));
+    (verifier, body, asked)
+}
+
 #[test]
 fn keys_from_a_url_are_fetched_when_needed_and_a_flood_of_unknown_names_costs_nothing() {
     let [(first, ..), (second, ..), _] = Signer::all();
@@ -361,11 +371,7 @@ fn a_key_set_without_kids_that_rotates_is_picked_up_after_the_pause() {
         jwk.as_object_mut().unwrap().remove("kid");
         jwk
     };
-    let body =
-        Arc::new(std::sync::Mutex::new(json!({"keys": [strip(first.jwk("a"))]}).to_string()));
-    let (url, asked) = key_server(Arc::clone(&body));
-    let mut verifier = JwtVerifier::from_config(&shared()).unwrap();
-    verifier.remote = Some(RemoteKeys::with_pause(url, Duration::ZERO));
+    let (verifier, body, asked) = fetching(&strip(first.jwk("a")));
     assert!(check(&verifier, &first.token(&json!({"alg": "RS256"}), &claims())).is_ok());
     *body.lock().unwrap() = json!({"keys": [strip(second.jwk("b"))]}).to_string();
     let outcome = check(&verifier, &second.token(&json!({"alg": "ES256"}), &claims()));
@@ -460,10 +466,7 @@ fn a_jwks_file_without_a_usable_key_stops_the_start() {
 #[test]
 fn a_new_kid_while_the_url_is_down_is_not_called_a_bad_token() {
     let [(first, ..), (second, ..), _] = Signer::all();
-    let body = Arc::new(std::sync::Mutex::new(json!({"keys": [first.jwk("a")]}).to_string()));
-    let (url, _) = key_server(Arc::clone(&body));
-    let mut verifier = JwtVerifier::from_config(&shared()).unwrap();
-    verifier.remote = Some(RemoteKeys::with_pause(url, Duration::ZERO));
+    let (verifier, body, _) = fetching(&first.jwk("a"));
     let good = first.token(&json!({"alg": "RS256", "kid": "a"}), &claims());
     assert!(check(&verifier, &good).is_ok());
     "down".clone_into(&mut body.lock().unwrap());

@@ -25,10 +25,6 @@ async fn a_group_takes_what_comes_while_others_have_their_turn() {
     while appended < EVENTS {
         appended += answers.recv().await.unwrap().0.len();
     }
-    let text = metrics.text();
-    let groups = text
-        .lines()
-        .find_map(|line| line.strip_prefix("staffetta_group_commit_events_count "))
-        .map(|count| count.parse::<usize>().unwrap());
-    assert!(groups.is_some_and(|groups| (1..=EVENTS / 3).contains(&groups)), "{groups:?} groups");
+    let groups = groups(&metrics);
+    assert!((1..=EVENTS / 3).contains(&groups), "{groups} groups");
 }

@@ -38,10 +38,7 @@ fn a_users_token_is_not_remembered() {
 #[test]
 fn a_remembered_token_ends_with_the_key_that_the_url_served() {
     let [(first, ..), (second, ..), _] = Signer::all();
-    let body = Arc::new(std::sync::Mutex::new(json!({"keys": [first.jwk("a")]}).to_string()));
-    let (url, asked) = key_server(Arc::clone(&body));
-    let mut verifier = JwtVerifier::from_config(&shared()).unwrap();
-    verifier.remote = Some(RemoteKeys::with_pause(url, Duration::ZERO));
+    let (verifier, body, asked) = fetching(&first.jwk("a"));
     let header = json!({"alg": "RS256", "kid": "a"});
     let token = first.token(&header, &claims_of_a_publisher());
     assert!(check(&verifier, &token).is_ok());
