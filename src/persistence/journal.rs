@@ -7,8 +7,14 @@
 //! Only when nothing is left to copy does SQLite begin the journal anew, and one that grows for ever
 //! makes each commit dearer. So when it is long the writer copies what was added last, between two
 //! groups.
+//!
+//! It begins anew in the same file, and what it writes there covers no page of the file wholly. Where the
+//! system has put such a page out of its memory, a commit would read it from disk first, one page after
+//! the other. So the thread has what is written next read ahead.
 
 use std::fs::File;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -30,6 +36,16 @@ const COPY_AFTER: usize = 1_000;
 
 /// Pages from which on the journal is to begin anew.
 const LONG: i32 = 12_000;
+
+/// Bytes of a page in the journal, with its header (<https://www.sqlite.org/fileformat2.html#walformat>).
+const FRAME: u64 = 24 + PAGE as u64;
+
+/// Bytes of the journal that are read ahead, half of which is written before that is done again.
+const AHEAD: u64 = 8 * 1_024 * 1_024;
+
+/// Bytes that Linux reads with one request at most, if nobody changed its settings.
+#[cfg(target_os = "linux")]
+const READ_AT_ONCE: u64 = 128 * 1_024;
 
 /// So few pages are left to the writer.
 const REST: i32 = 64;
@@ -85,7 +101,7 @@ impl Journal {
         let is_copied = Arc::new(AtomicBool::new(false));
         let file = opener.file().map(File::open).transpose();
         let file = file.map_err(|error| StoreSetupError::Open(error.to_string()))?.map(Arc::new);
-        let copier = Copier { opener: opener.clone(), connection: None, file: file.clone() };
+        let copier = Copier::new(opener, file.clone());
         let copied = Arc::clone(&is_copied);
         let thread = thread::Builder::new()
             .name("journal".to_owned())
@@ -151,9 +167,15 @@ struct Copier {
     connection: Option<StoreConnection>,
     /// None for a database in memory.
     file: Option<Arc<File>>,
+    ahead: Ahead,
 }
 
 impl Copier {
+    fn new(opener: &Opener, file: Option<Arc<File>>) -> Self {
+        let ahead = Ahead { journal: opener.file().map(journal_of), file: None, read: 0..0 };
+        Self { opener: opener.clone(), connection: None, file, ahead }
+    }
+
     fn run(mut self, wakes: &Receiver<()>, is_copied: &AtomicBool) {
         step_back();
         while wakes.recv().is_ok() {
@@ -175,6 +197,7 @@ impl Copier {
             }
         };
         let log = checkpoint("PASSIVE", connection)?.log;
+        self.ahead.of(log);
         // SQLite does this where nothing was committed meanwhile; the rest would be the writer's to sync.
         let synced = self.file.as_ref().map(|file| file.sync_data()).transpose();
         synced.map_err(|error| StoreError::Database(error.to_string()))?;
@@ -188,8 +211,57 @@ impl Copier {
             }
             checkpoint("PASSIVE", connection)?;
         }
+        self.ahead.of(0);
         Ok(true)
     }
+}
+
+/// What is read ahead of the journal's file.
+struct Ahead {
+    /// None for a database in memory.
+    journal: Option<PathBuf>,
+    /// None until it was needed: SQLite makes it with the first write.
+    file: Option<File>,
+    /// Bytes that are asked for.
+    read: Range<u64>,
+}
+
+impl Ahead {
+    /// Has read what follows so many pages, unless that was asked for.
+    fn of(&mut self, pages: i32) {
+        let Ok(pages) = u64::try_from(pages) else { return };
+        let at = pages * FRAME;
+        if self.read.contains(&at) && self.read.contains(&(at + AHEAD / 2)) {
+            return;
+        }
+        if self.file.is_none() {
+            self.file = self.journal.as_ref().and_then(|path| File::open(path).ok());
+        }
+        let Some(file) = &self.file else { return };
+        self.read = at..at + AHEAD;
+        read_ahead(file, at, AHEAD);
+    }
+}
+
+/// Asks for bytes of a file to be read from disk, and does not wait for them, where the system can.
+fn read_ahead(file: &File, at: u64, bytes: u64) {
+    #[cfg(target_os = "linux")]
+    for at in (at..at + bytes).step_by(READ_AT_ONCE as usize) {
+        let bytes = std::num::NonZeroU64::new(READ_AT_ONCE);
+        if let Err(error) = rustix::fs::fadvise(file, at, bytes, rustix::fs::Advice::WillNeed) {
+            log::debug!("the database's journal is not read ahead: {error}");
+            return;
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, at, bytes);
+}
+
+/// SQLite's journal of a database.
+fn journal_of(database: PathBuf) -> PathBuf {
+    let mut name = database.into_os_string();
+    name.push("-wal");
+    PathBuf::from(name)
 }
 
 /// Lowers the priority of this thread, where threads have their own.
@@ -260,8 +332,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = opener(&folder).open().unwrap();
         writer.batch_execute("CREATE TABLE pages (page BLOB)").unwrap();
-        let mut copier = Copier { opener: opener(&folder), connection: None, file: None };
+        let mut copier = Copier::new(&opener(&folder), None);
         assert!(!copier.copy().unwrap());
         assert!(checkpoint("NOOP", &mut writer).unwrap().log > 0);
+    }
+
+    #[test]
+    fn what_follows_in_the_journal_is_read_ahead_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let opener = opener(&folder);
+        let mut ahead = Copier::new(&opener, None).ahead;
+        ahead.of(0);
+        assert_eq!(ahead.read, 0..0, "there is no journal yet");
+        let mut writer = opener.open().unwrap();
+        writer.batch_execute("CREATE TABLE pages (page BLOB)").unwrap();
+        ahead.of(0);
+        assert_eq!(ahead.read, 0..AHEAD);
+        let half = i32::try_from(AHEAD / 2 / FRAME).unwrap();
+        ahead.of(half);
+        assert_eq!(ahead.read, 0..AHEAD);
+        ahead.of(half + 1);
+        let at = u64::try_from(half + 1).unwrap() * FRAME;
+        assert_eq!(ahead.read, at..at + AHEAD);
+        // It began anew.
+        ahead.of(3);
+        assert_eq!(ahead.read, 3 * FRAME..3 * FRAME + AHEAD);
+        ahead.of(-1);
+        assert_eq!(ahead.read, 3 * FRAME..3 * FRAME + AHEAD, "there is none");
     }
 }
