@@ -11,7 +11,7 @@
 //!
 //! Postgres, to which several nodes write, has an ordinary index.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diesel::dsl::max;
@@ -26,7 +26,7 @@ use super::schema::events;
 use crate::protocol::{Seq, UserId};
 
 /// So many gather before they are placed.
-const ROUND_MIN: usize = 8_192;
+const ROUND_MIN: usize = 16_384;
 
 /// So many are placed with a group at least, and at least twice as many as it has events: a round is
 /// over before the next is due.
@@ -87,27 +87,35 @@ pub(super) struct Places {
     behind_max: i64,
     /// Appended by this transaction.
     appended: Vec<(UserId, Row)>,
-    /// Durable, and for the next round.
-    gathered: Vec<(UserId, Row)>,
-    /// This round, user by user.
-    round: VecDeque<(UserId, Row)>,
+    /// Whoever has durable rows for the next round: above the last of this one.
+    gathered: BTreeSet<UserId>,
+    /// So many these are.
+    gathered_rows: usize,
+    /// The lowest of them.
+    gathered_from: i64,
+    /// Whoever has rows in this round that have no place yet.
+    round: BTreeSet<UserId>,
     /// The lowest row of this round.
     round_from: i64,
+    /// The last one.
+    round_to: i64,
+    /// The last that is durable.
+    newest: i64,
     placed: Placed,
 }
 
 /// What this transaction placed.
 #[derive(Debug)]
 enum Placed {
-    /// So many of the round.
-    OfRound(usize),
+    /// These of the round, user by user.
+    OfRound(Vec<(UserId, Row)>),
     /// Everything there is.
     All,
 }
 
 impl Default for Placed {
     fn default() -> Self {
-        Self::OfRound(0)
+        Self::OfRound(Vec::new())
     }
 }
 
@@ -124,9 +132,13 @@ impl Places {
             round_min,
             behind_max,
             appended: Vec::new(),
-            gathered: Vec::new(),
-            round: VecDeque::new(),
+            gathered: BTreeSet::new(),
+            gathered_rows: 0,
+            gathered_from: 0,
+            round: BTreeSet::new(),
             round_from: 0,
+            round_to: 0,
+            newest: 0,
             placed: Placed::default(),
         }
     }
@@ -157,20 +169,29 @@ impl Places {
 
     /// Places what is due, within the transaction that appended.
     pub(super) fn place(&mut self, connection: &mut StoreConnection) -> QueryResult<()> {
-        if self.round.is_empty() && self.gathered.len() >= self.round_min {
-            let mut round = std::mem::take(&mut self.gathered);
-            self.round_from = round.first().map_or(0, |(_, row)| row.id);
-            round.sort_unstable();
-            self.round = round.into();
+        if self.round.is_empty() && self.gathered_rows >= self.round_min {
+            self.round = std::mem::take(&mut self.gathered);
+            (self.round_from, self.round_to) = (self.gathered_from, self.newest);
+            self.gathered_rows = 0;
         }
         let newest = self.appended.last().map_or(0, |(_, row)| row.id);
         if self.lowest().is_some_and(|lowest| newest - lowest >= self.behind_max) {
             return self.place_all(connection);
         }
-        let step = STEP_MIN.max(2 * self.appended.len()).min(self.round.len());
-        insert(self.round.iter().take(step), connection)?;
+        let step = self.step(STEP_MIN.max(2 * self.appended.len()));
+        insert(&step, connection)?;
         self.placed = Placed::OfRound(step);
         Ok(())
+    }
+
+    /// What is next in this round, at most so many rows.
+    fn step(&self, rows_max: usize) -> Vec<(UserId, Row)> {
+        let users = self.recent.lock();
+        let of_user = |user| {
+            let rows = users.get(user).into_iter().flatten();
+            rows.take_while(|row| row.id <= self.round_to).map(|row| (user.clone(), *row))
+        };
+        self.round.iter().flat_map(of_user).take(rows_max).collect()
     }
 
     /// Places everything before a part of a log goes that has something without a place.
@@ -188,30 +209,46 @@ impl Places {
     /// The transaction is durable.
     fn committed(&mut self) {
         let mut users = self.recent.lock();
-        let placed = match std::mem::take(&mut self.placed) {
-            Placed::OfRound(count) => count,
+        match std::mem::take(&mut self.placed) {
+            Placed::OfRound(rows) => {
+                for placed in rows.chunk_by(|(user, _), (next, _)| user == next) {
+                    let Some((user, _)) = placed.first() else { continue };
+                    let Some(rows) = users.get_mut(user) else { continue };
+                    rows.drain(..placed.len());
+                    if rows.front().is_none_or(|row| row.id > self.round_to) {
+                        self.round.remove(user);
+                    }
+                    if rows.is_empty() {
+                        users.remove(user);
+                    }
+                }
+            }
             Placed::All => {
                 users.clear();
+                self.round.clear();
                 self.gathered.clear();
+                self.gathered_rows = 0;
                 self.appended.clear();
-                self.round.len()
-            }
-        };
-        for (user, row) in self.round.drain(..placed) {
-            let Some(rows) = users.get_mut(&user) else { continue };
-            while rows.front().is_some_and(|first| first.seq <= row.seq) {
-                rows.pop_front();
-            }
-            if rows.is_empty() {
-                users.remove(&user);
             }
         }
         for (user, row) in self.appended.drain(..) {
-            match users.get_mut(&user) {
-                Some(rows) => rows.push_back(row),
-                None => drop(users.insert(user.clone(), VecDeque::from([row]))),
+            if self.gathered_rows == 0 {
+                self.gathered_from = row.id;
             }
-            self.gathered.push((user, row));
+            self.gathered_rows += 1;
+            self.newest = row.id;
+            match users.get_mut(&user) {
+                Some(rows) => {
+                    if rows.back().is_none_or(|last| last.id <= self.round_to) {
+                        self.gathered.insert(user);
+                    }
+                    rows.push_back(row);
+                }
+                None => {
+                    users.insert(user.clone(), VecDeque::from([row]));
+                    self.gathered.insert(user);
+                }
+            }
         }
     }
 
@@ -222,10 +259,12 @@ impl Places {
     }
 
     fn place_all(&mut self, connection: &mut StoreConnection) -> QueryResult<()> {
-        let mut all: Vec<_> =
-            self.round.iter().chain(&self.gathered).chain(&self.appended).collect();
+        let mut all = self.appended.clone();
+        for (user, rows) in self.recent.lock().iter() {
+            all.extend(rows.iter().map(|row| (user.clone(), *row)));
+        }
         all.sort_unstable();
-        insert(all.into_iter(), connection)?;
+        insert(&all, connection)?;
         self.placed = Placed::All;
         Ok(())
     }
@@ -233,15 +272,12 @@ impl Places {
     /// The lowest row without a place.
     fn lowest(&self) -> Option<i64> {
         let of_round = (!self.round.is_empty()).then_some(self.round_from);
-        let first = self.gathered.first().or(self.appended.first());
-        of_round.or(first.map(|(_, row)| row.id))
+        let gathered = (self.gathered_rows > 0).then_some(self.gathered_from);
+        of_round.or(gathered).or(self.appended.first().map(|(_, row)| row.id))
     }
 }
 
-fn insert<'a>(
-    rows: impl Iterator<Item = &'a (UserId, Row)>,
-    connection: &mut StoreConnection,
-) -> QueryResult<()> {
+fn insert(rows: &[(UserId, Row)], connection: &mut StoreConnection) -> QueryResult<()> {
     let StoreConnection::Sqlite(connection) = connection else { return Ok(()) };
     for (user, Row { seq, id }) in rows {
         InsertPlace { user: user.as_str(), seq: seq.0, id: *id }.execute(connection)?;
