@@ -107,7 +107,7 @@ pub struct DatabaseConfig {
     pub busy_timeout_ms: u64,
     /// What SQLite waits for at each commit.
     pub synchronous: Synchronous,
-    /// Events per transaction at most.
+    /// With so many events a transaction waits for no more; the publish that comes to it is whole in it.
     pub group_max: usize,
     /// Events waiting to be stored at most; beyond, publishers get 503.
     pub queue_max: usize,
@@ -126,7 +126,7 @@ impl Default for DatabaseConfig {
             readers: 4,
             busy_timeout_ms: 5_000,
             synchronous: Synchronous::Full,
-            group_max: 512,
+            group_max: 2_048,
             queue_max: 16_384,
         }
     }
