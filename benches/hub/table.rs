@@ -56,13 +56,22 @@ impl Table {
     {
         for round in 1..=rounds {
             for &candidate in candidates {
-                let name = candidate.name();
-                if !is_wanted(name) || programs::versions(candidate).is_none() {
-                    continue;
-                }
-                self.turn(&format!("{round}/{rounds} {name}"), name, measure(candidate)).await;
+                self.turn_of(candidate, &format!("{round}/{rounds}"), measure(candidate)).await;
             }
         }
+    }
+
+    /// A candidate's turn in a round, if it is here and takes part; whether it did.
+    pub(crate) async fn turn_of<F>(&mut self, one: Candidate, round: &str, measure: F) -> bool
+    where
+        F: Future<Output = Vec<f64>> + 'static,
+    {
+        let name = one.name();
+        let takes_part = is_wanted(name) && programs::versions(one).is_some();
+        if takes_part {
+            self.turn(&format!("{round} {name}"), name, measure).await;
+        }
+        takes_part
     }
 
     /// One turn; a failure is noted, and the others go on.
