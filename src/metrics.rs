@@ -134,7 +134,7 @@ impl Metrics {
             hub_events_lost: Counter::default(),
             webhook_posts: Family::default(),
             pushes: Family::default(),
-            groups: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
+            groups: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
             group_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             publish_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             acked_seconds: times::Histogram::default(),

@@ -107,7 +107,8 @@ pub struct DatabaseConfig {
     pub busy_timeout_ms: u64,
     /// What SQLite waits for at each commit.
     pub synchronous: Synchronous,
-    /// With so many events a transaction waits for no more; the publish that comes to it is whole in it.
+    /// With so many events a transaction waits for no more. Each 4 KiB of an event's data count as one more,
+    /// and an event that may be a repetition (with a name or a key) as four.
     pub group_max: usize,
     /// Events waiting to be stored at most; beyond, publishers get 503.
     pub queue_max: usize,

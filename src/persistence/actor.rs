@@ -74,9 +74,9 @@ pub struct Persistence {
     jobs: Vec<Job>,
     /// Writes of a failed group that nobody waits for: they go first in the next.
     kept: Vec<Write>,
-    events: usize,
+    weight: usize,
     is_commit_due: bool,
-    events_max: usize,
+    weight_max: usize,
     waiting: Waiting,
     retention: RetentionConfig,
     dead_letters_max: u64,
@@ -160,9 +160,9 @@ impl Persistence {
             here: sharing.as_ref().map(|sharing| sharing.here),
             jobs: Vec::new(),
             kept: Vec::new(),
-            events: 0,
+            weight: 0,
             is_commit_due: false,
-            events_max: database.group_max,
+            weight_max: database.group_max,
             waiting,
             retention: retention.clone(),
             dead_letters_max,
@@ -178,10 +178,10 @@ impl Persistence {
 
     fn take(&mut self, job: Job, ctx: &mut Context<Self>) {
         if let Job::Write(write) = &job {
-            self.events += write.events();
+            self.weight += write.weight();
         }
         self.jobs.push(job);
-        if self.events >= self.events_max {
+        if self.weight >= self.weight_max {
             self.commit();
             return;
         }
@@ -194,14 +194,14 @@ impl Persistence {
     /// that waits for this very core hands over what it has first, and its groups are larger, its frames
     /// fewer. Where a core is free for it, that takes no time.
     fn gather(&mut self, turns: u8, ctx: &mut Context<Self>) {
-        let events = self.events;
+        let weight = self.weight;
         // The mailbox is looked at before what is spawned.
         let others = async {
             std::thread::yield_now();
             tokio::task::yield_now().await;
         };
         ctx.spawn(others.into_actor(self).map(move |(), actor, ctx| {
-            if turns > 1 && actor.events > events {
+            if turns > 1 && actor.weight > weight {
                 actor.gather(turns - 1, ctx);
                 return;
             }
@@ -226,8 +226,8 @@ impl Persistence {
                 }
             }
         }
-        let events = std::mem::take(&mut self.events);
-        let pages = journal::pages(&writes);
+        self.weight = 0;
+        let (events, pages) = (writes.iter().map(Write::events).sum(), journal::pages(&writes));
         let (last, places) = (&mut self.last, &mut self.places);
         let done = match open(&self.opener, &mut self.connection) {
             Ok(connection) => group::commit(&writes, last, places, self.here, connection),

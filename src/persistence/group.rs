@@ -11,14 +11,18 @@ use super::events::{self, LastSeqs};
 use super::fence::Fence;
 use super::messages::{
     Append, AppendEvent, AppendOutcome, BroadcastOutcome, BroadcastProgress, Claim, ClaimSession,
-    DeleteDeadLetter, DeleteSessions, FailDeadLetter, FenceNotes, Floor, SaveDeadLetters,
-    SaveFloors, SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError, UnshareNote,
-    WriteNote, WritePush,
+    DeleteDeadLetter, DeleteSessions, DuplicateKey, FailDeadLetter, FenceNotes, Floor,
+    SaveDeadLetters, SaveFloors, SaveSessions, SettleNotes, ShareNote, StartBroadcast, StoreError,
+    UnshareNote, WriteNote, WritePush,
 };
 use super::places::Places;
-use super::{broadcasts, dead_letters, many, notes, pushes, sessions};
+use super::{broadcasts, dead_letters, journal, many, notes, pushes, sessions};
 use crate::notes::{NoteChange, NoteError, Shared};
 use crate::protocol::{Epoch, NodeNumber, NoteId, Slot, UserId};
+
+/// So many events more counts one that may be a repetition, for the log is asked first: each time a round
+/// trip of its own to Postgres, with the slots of the group held.
+const LOOKUP: usize = 3;
 
 /// One write that was asked for.
 #[derive(Debug)]
@@ -96,6 +100,21 @@ impl Write {
             | Write::FailDeadLetter(_)
             | Write::DeleteDeadLetter(_)
             | Write::Push(_) => {}
+        }
+    }
+
+    /// How much of a group it takes, in events: those with much data, and those that may be repetitions,
+    /// count as several.
+    pub(super) fn weight(&self) -> usize {
+        let of_event = |event: &AppendEvent| match event.duplicate {
+            DuplicateKey::Fresh => journal::pages_of(event),
+            DuplicateKey::EventId { .. } | DuplicateKey::Key { .. } => {
+                journal::pages_of(event) + LOOKUP
+            }
+        };
+        match self {
+            Write::Append(append) => append.events.iter().map(of_event).sum(),
+            others => others.events(),
         }
     }
 

@@ -8,13 +8,13 @@
 //! makes each commit dearer. So when it is long the writer copies what was added last, between two
 //! groups.
 //!
-//! It begins anew in the same file, and what it writes there covers no page of the file wholly. Where the
-//! system has put such a page out of its memory, a commit would read it from disk first, one page after
-//! the other. So the thread has what is written next read ahead.
+//! It begins anew in the same file, and what is written there lies across the pages of the file. Where the
+//! system has put those out of its memory, a commit would read each from disk first, one after the other.
+//! So the thread has what is written next read ahead.
 
 use std::fs::File;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -27,6 +27,7 @@ use diesel::sql_types::Integer;
 use super::connection::{Opener, StoreConnection, StoreSetupError, on_backend};
 use super::group::Write;
 use super::messages::{AppendEvent, SaveFloors, SaveSessions, StoreError};
+use crate::protocol::EventContent;
 
 /// Bytes of a page.
 const PAGE: usize = 4_096;
@@ -40,10 +41,10 @@ const LONG: i32 = 12_000;
 /// Bytes of a page in the journal, with its header (<https://www.sqlite.org/fileformat2.html#walformat>).
 const FRAME: u64 = 24 + PAGE as u64;
 
-/// Bytes of the journal that are read ahead, half of which is written before that is done again.
-const AHEAD: u64 = 8 * 1_024 * 1_024;
+/// Bytes of the journal that are read ahead; when about half of them are written that is done again.
+const AHEAD: u64 = 16 * 1_024 * 1_024;
 
-/// Bytes that Linux reads with one request at most, if nobody changed its settings.
+/// Bytes that Linux reads when it is asked once, if nobody changed its settings: it may read no more.
 #[cfg(target_os = "linux")]
 const READ_AT_ONCE: u64 = 128 * 1_024;
 
@@ -137,17 +138,20 @@ impl Journal {
 
 /// How many pages these may be, about.
 pub(super) fn pages(writes: &[Write]) -> usize {
-    let of_event = |event: &AppendEvent| {
-        let data = event.content.data.as_ref();
-        1 + data.map_or(0, |data| data.get().len() / PAGE)
-    };
     let of_write = |write: &Write| match write {
-        Write::Append(append) => append.events.iter().map(of_event).sum(),
+        Write::Append(append) => append.events.iter().map(pages_of).sum(),
         Write::SaveFloors(SaveFloors(floors)) => floors.len(),
         Write::SaveSessions(SaveSessions(records)) => records.len(),
         _ => 1,
     };
     writes.iter().map(of_write).sum()
+}
+
+/// How many pages an event may be, about; at least one.
+pub(super) fn pages_of(event: &AppendEvent) -> usize {
+    let EventContent { data, args, .. } = &*event.content;
+    let bytes: usize = [data, args].into_iter().flatten().map(|json| json.get().len()).sum();
+    1 + bytes / PAGE
 }
 
 impl Drop for Journal {
@@ -172,7 +176,8 @@ struct Copier {
 
 impl Copier {
     fn new(opener: &Opener, file: Option<Arc<File>>) -> Self {
-        let ahead = Ahead { journal: opener.file().map(journal_of), file: None, read: 0..0 };
+        let journal = opener.file().map(|database| journal_of(&database));
+        let ahead = Ahead { journal, file: None, read: 0..0 };
         Self { opener: opener.clone(), connection: None, file, ahead }
     }
 
@@ -257,9 +262,10 @@ fn read_ahead(file: &File, at: u64, bytes: u64) {
     let _ = (file, at, bytes);
 }
 
-/// SQLite's journal of a database.
-fn journal_of(database: PathBuf) -> PathBuf {
-    let mut name = database.into_os_string();
+/// SQLite's journal of a database: beside the file itself, where the path is a link to it.
+fn journal_of(database: &Path) -> PathBuf {
+    let file = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
+    let mut name = file.into_os_string();
     name.push("-wal");
     PathBuf::from(name)
 }
@@ -335,6 +341,16 @@ mod tests {
         let mut copier = Copier::new(&opener(&folder), None);
         assert!(!copier.copy().unwrap());
         assert!(checkpoint("NOOP", &mut writer).unwrap().log > 0);
+    }
+
+    #[test]
+    fn the_journal_of_a_link_lies_beside_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().canonicalize().unwrap().join("hub.db");
+        std::fs::write(&file, "").unwrap();
+        let link = folder.path().join("link.db");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(journal_of(&link), file.with_file_name("hub.db-wal"));
     }
 
     #[test]

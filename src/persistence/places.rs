@@ -25,7 +25,8 @@ use super::connection::{StoreConnection, in_transaction};
 use super::schema::events;
 use crate::protocol::{Seq, UserId};
 
-/// So many gather before they are placed.
+/// So many gather before they are placed. With what is appended until they are, and groups of up to 3,276
+/// events, that stays below `BEHIND_MAX`; with larger groups everything is placed at once now and then.
 const ROUND_MIN: usize = 16_384;
 
 /// So many are placed with a group at least, and at least twice as many as it has events: a round is
@@ -83,6 +84,8 @@ pub(super) struct Places {
     recent: Recent,
     /// So many gather before they are placed.
     round_min: usize,
+    /// So many are placed with a group at least.
+    step_min: usize,
     /// No row without a place is this far below the last one.
     behind_max: i64,
     /// Appended by this transaction.
@@ -121,15 +124,16 @@ impl Default for Placed {
 
 impl Default for Places {
     fn default() -> Self {
-        Self::sized(ROUND_MIN, BEHIND_MAX)
+        Self::sized(ROUND_MIN, STEP_MIN, BEHIND_MAX)
     }
 }
 
 impl Places {
-    pub(super) fn sized(round_min: usize, behind_max: i64) -> Self {
+    pub(super) fn sized(round_min: usize, step_min: usize, behind_max: i64) -> Self {
         Self {
             recent: Recent::default(),
             round_min,
+            step_min,
             behind_max,
             appended: Vec::new(),
             gathered: BTreeSet::new(),
@@ -178,7 +182,7 @@ impl Places {
         if self.lowest().is_some_and(|lowest| newest - lowest >= self.behind_max) {
             return self.place_all(connection);
         }
-        let step = self.step(STEP_MIN.max(2 * self.appended.len()));
+        let step = self.step(self.step_min.max(2 * self.appended.len()));
         insert(&step, connection)?;
         self.placed = Placed::OfRound(step);
         Ok(())

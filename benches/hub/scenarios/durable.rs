@@ -72,7 +72,7 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
         for candidate in CANDIDATES {
             let turn = measure(candidate, Rc::clone(&hub), plan);
             let took_part = table.turn_of(candidate, &label, turn).await;
-            if candidate == Reliable && took_part {
+            if candidate == Reliable && took_part && hub.get().piece > Duration::ZERO {
                 let turn = computing_only(hub.get(), plan);
                 table.turn(&format!("{label} {COMPUTING}"), COMPUTING, turn).await;
             }
@@ -96,17 +96,19 @@ struct Hub {
     asked: f64,
     /// CPU of each delivery at that rate, in microseconds.
     each: f64,
+    /// CPU of each batch.
+    piece: Duration,
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        Self { rate_max: f64::INFINITY, asked: f64::NAN, each: f64::NAN }
+        let (asked, each) = (f64::NAN, f64::NAN);
+        Self { rate_max: f64::INFINITY, asked, each, piece: Duration::ZERO }
     }
 }
 
 /// As much CPU as the hub needed at half its rate, when it needed it, and nothing else.
-async fn computing_only(Hub { asked, each, .. }: Hub, plan: &'static Plan) -> Vec<f64> {
-    let piece = Duration::from_secs_f64(asked * BEAT.as_secs_f64() * 2.0 * each / 1e6);
+async fn computing_only(Hub { asked, each, piece, .. }: Hub, plan: &'static Plan) -> Vec<f64> {
     let (p50, p99, late) = computing::at(piece, BEAT, plan.at_rate, LATE);
     vec![f64::NAN, f64::NAN, f64::NAN, asked, each, p50, p99, late]
 }
@@ -178,7 +180,8 @@ async fn measure(candidate: Candidate, hub: Rc<Cell<Hub>>, plan: &'static Plan) 
             let asked = rate.min(hub.get().rate_max) / 4.0;
             let (each, rest) = at(asked, &server, subscribers, plan).await;
             if candidate == Reliable {
-                hub.set(Hub { rate_max: rate, asked, each });
+                let piece = Duration::from_secs_f64(each * 2.0 * per_beat(asked) as f64 / 1e6);
+                hub.set(Hub { rate_max: rate, asked, each, piece });
             }
             [&[asked, each][..], &rest].concat()
         }
@@ -198,6 +201,11 @@ fn batch(from: u64, count: u64, users: u64, due: Duration) -> Vec<Published> {
     let data = Tally::data(due);
     let event = |n| Published { topic: format!("user-{}", n % users), data: data.clone() };
     (from..from + count).map(event).collect()
+}
+
+/// How many events a batch has at so many a second.
+fn per_beat(events_per_second: f64) -> u64 {
+    ((events_per_second * BEAT.as_secs_f64()) as u64).max(1)
 }
 
 /// The server's CPU per delivery; p50 and p99 of the time from when an event is due until a session acks
@@ -221,7 +229,7 @@ async fn at(
         });
         ways.push(sender);
     }
-    let count = ((events_per_second * BEAT.as_secs_f64()) as u64).max(1);
+    let count = per_beat(events_per_second);
     let beats = plan.at_rate.as_millis() as u64 / BEAT.as_millis() as u64;
     let (start, before, mut late) = (tally.now(), server.cpu(), 0);
     for beat in 0..beats {

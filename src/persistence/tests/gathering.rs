@@ -1,6 +1,7 @@
 //! What a group gathers before it is committed.
 
 use super::*;
+use crate::persistence::group::Write;
 
 #[actix::test]
 async fn a_group_takes_what_comes_while_others_have_their_turn() {
@@ -27,4 +28,23 @@ async fn a_group_takes_what_comes_while_others_have_their_turn() {
     }
     let groups = groups(&metrics);
     assert!((1..=EVENTS / 3).contains(&groups), "{groups} groups");
+}
+
+#[actix::test]
+async fn large_events_and_what_may_be_a_repetition_fill_a_group_sooner() {
+    let (sender, _answers) = mpsc::unbounded_channel();
+    let reply = Probe(sender).start().recipient();
+    let weight = |events| Write::Append(Append { group: 0, events, reply: reply.clone() }).weight();
+    let large = |event: AppendEvent| {
+        let text = "x".repeat(9_000);
+        let id = event.content.id;
+        let new = NewEvent::new("added").data(&text).unwrap();
+        AppendEvent { content: Arc::new(EventContent::fix(new, id, Timestamp(1))), ..event }
+    };
+    let (small, known) = (fresh("added", "alice"), named(EventId(Uuid::now_v7()), "f", "alice"));
+    assert_eq!(weight(vec![small.clone()]), 1);
+    assert_eq!(weight(vec![large(small.clone())]), 3);
+    assert_eq!(weight(vec![known.clone()]), 4);
+    assert_eq!(weight(vec![small, large(known)]), 7);
+    assert_eq!(Write::SaveFloors(SaveFloors(Vec::new())).weight(), 0);
 }

@@ -14,9 +14,10 @@ use crate::persistence::many;
 use crate::persistence::places::Places;
 use crate::protocol::{EventContent, NewEvent};
 
-/// Small, so that a few events are several rounds.
-const ROUND_MIN: usize = 6;
-const BEHIND_MAX: i64 = 20;
+/// Small, so that a few events are several rounds, and a round is several steps.
+const ROUND_MIN: usize = 24;
+const STEP_MIN: usize = 2;
+const BEHIND_MAX: i64 = 80;
 
 struct Store {
     opener: Opener,
@@ -51,14 +52,15 @@ impl Store {
         let opener = Opener::new(&config).unwrap();
         opener.migrate().unwrap();
         let connection = opener.open().unwrap();
-        let places = Places::sized(ROUND_MIN, BEHIND_MAX);
+        let places = Places::sized(ROUND_MIN, STEP_MIN, BEHIND_MAX);
         Self { opener, connection, last: LastSeqs::default(), places, now: 0, folder }
     }
 
     /// As a hub that was killed and started again.
     fn restart(&mut self) {
         self.connection = self.opener.open().unwrap();
-        (self.last, self.places) = (LastSeqs::default(), Places::sized(ROUND_MIN, BEHIND_MAX));
+        (self.last, self.places) =
+            (LastSeqs::default(), Places::sized(ROUND_MIN, STEP_MIN, BEHIND_MAX));
         self.places.take_over(&mut self.connection).unwrap();
     }
 
@@ -114,7 +116,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let users = || proptest::collection::vec(0..5_u8, 1..9);
     let step = prop_oneof![
         8 => users().prop_map(Step::Append),
-        1 => proptest::collection::vec(0..5_u8, 20..60).prop_map(Step::Append),
+        1 => proptest::collection::vec(0..5_u8, 40..100).prop_map(Step::Append),
         2 => users().prop_map(Step::Fail),
         1 => (0..20_i64).prop_map(Step::Prune),
         1 => Just(Step::Restart),
@@ -290,12 +292,12 @@ async fn a_device_is_woken_for_what_has_a_place_and_for_what_has_none() {
         fixture.append(fresh("added", "alice")).await.unwrap();
         assert_eq!(sleepers().await, ["https://push/phone", "https://push/tablet"]);
         // Two rounds of the index; what goes with each is part of the first.
-        for _ in 0..20 {
+        for _ in 0..40 {
             fixture.ask((0..1_000).map(|_| fresh("added", "bob")).collect());
             fixture.answers(1_000).await;
         }
         assert_eq!(sleepers().await, ["https://push/phone", "https://push/tablet"]);
         assert_eq!(fixture.load("alice").await.last_seq, Seq(1));
-        assert_eq!(fixture.load("bob").await.last_seq, Seq(20_000));
+        assert_eq!(fixture.load("bob").await.last_seq, Seq(40_000));
     }
 }
