@@ -107,8 +107,8 @@ pub struct DatabaseConfig {
     pub busy_timeout_ms: u64,
     /// What SQLite waits for at each commit.
     pub synchronous: Synchronous,
-    /// With so many events a transaction waits for no more. Each 4 KiB of an event's data count as one more,
-    /// and an event that may be a repetition (with a name or a key) as four.
+    /// What waits is committed at once when it is so many events; what came together is never split. Each
+    /// 4 KiB of an event's data count as one more, and an event that may be a repetition as four.
     pub group_max: usize,
     /// Events waiting to be stored at most; beyond, publishers get 503.
     pub queue_max: usize,
