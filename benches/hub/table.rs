@@ -61,17 +61,15 @@ impl Table {
         }
     }
 
-    /// A candidate's turn in a round, if it is here and takes part; whether it did.
-    pub(crate) async fn turn_of<F>(&mut self, one: Candidate, round: &str, measure: F) -> bool
+    /// A candidate's turn in a round, if it is here and takes part.
+    pub(crate) async fn turn_of<F>(&mut self, one: Candidate, round: &str, measure: F)
     where
         F: Future<Output = Vec<f64>> + 'static,
     {
         let name = one.name();
-        let takes_part = is_wanted(name) && programs::versions(one).is_some();
-        if takes_part {
+        if is_wanted(name) && programs::versions(one).is_some() {
             self.turn(&format!("{round} {name}"), name, measure).await;
         }
-        takes_part
     }
 
     /// One turn; a failure is noted, and the others go on.

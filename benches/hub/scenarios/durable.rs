@@ -66,14 +66,15 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
         }
     }
     // The hub's in this round, which it has its turn in first.
-    let hub = Rc::new(Cell::new(Hub::default()));
+    let hub = Rc::new(Cell::new(None));
     for round in 1..=plan.rounds {
         let label = format!("{round}/{}", plan.rounds);
         for candidate in CANDIDATES {
-            let turn = measure(candidate, Rc::clone(&hub), plan);
-            let took_part = table.turn_of(candidate, &label, turn).await;
-            if candidate == Reliable && took_part && hub.get().piece > Duration::ZERO {
-                let turn = computing_only(hub.get(), plan);
+            table.turn_of(candidate, &label, measure(candidate, Rc::clone(&hub), plan)).await;
+            if candidate == Reliable
+                && let Some(hub) = hub.get()
+            {
+                let turn = computing_only(hub, plan);
                 table.turn(&format!("{label} {COMPUTING}"), COMPUTING, turn).await;
             }
         }
@@ -91,24 +92,15 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
 #[derive(Clone, Copy)]
 struct Hub {
     /// Deliveries a second at full speed.
-    rate_max: f64,
-    /// Events a second, at half of it.
-    asked: f64,
-    /// CPU of each delivery at that rate, in microseconds.
+    rate: f64,
+    /// CPU of each at half of that, in microseconds.
     each: f64,
-    /// CPU of each batch.
-    piece: Duration,
-}
-
-impl Default for Hub {
-    fn default() -> Self {
-        let (asked, each) = (f64::NAN, f64::NAN);
-        Self { rate_max: f64::INFINITY, asked, each, piece: Duration::ZERO }
-    }
 }
 
 /// As much CPU as the hub needed at half its rate, when it needed it, and nothing else.
-async fn computing_only(Hub { asked, each, piece, .. }: Hub, plan: &'static Plan) -> Vec<f64> {
+async fn computing_only(Hub { rate, each }: Hub, plan: &'static Plan) -> Vec<f64> {
+    let asked = rate / 4.0;
+    let piece = Duration::from_secs_f64(each * 2.0 * per_beat(asked) as f64 / 1e6);
     let (p50, p99, late) = computing::at(piece, BEAT, plan.at_rate, LATE);
     vec![f64::NAN, f64::NAN, f64::NAN, asked, each, p50, p99, late]
 }
@@ -136,10 +128,14 @@ fn batches(candidate: Candidate, plan: &Plan) -> u64 {
     (plan.batches / part).max(1)
 }
 
-async fn measure(candidate: Candidate, hub: Rc<Cell<Hub>>, plan: &'static Plan) -> Vec<f64> {
+async fn measure(
+    candidate: Candidate,
+    hub: Rc<Cell<Option<Hub>>>,
+    plan: &'static Plan,
+) -> Vec<f64> {
     if candidate == Reliable {
         // Should its turn fail, the others have their own.
-        hub.set(Hub::default());
+        hub.set(None);
     }
     let server = Rc::new(Server::start(candidate).await);
     let devices: Vec<_> =
@@ -177,15 +173,14 @@ async fn measure(candidate: Candidate, hub: Rc<Cell<Hub>>, plan: &'static Plan) 
     let mut figures = vec![rate, each, tally.again() as f64];
     figures.extend(match candidate {
         RawDurable | Reliable | Mosquitto | JetStream => {
-            let asked = rate.min(hub.get().rate_max) / 4.0;
-            let (each, rest) = at(asked, &server, subscribers, plan).await;
+            let asked = hub.get().map_or(rate, |hub| rate.min(hub.rate)) / 4.0;
+            let figures = at(asked, &server, subscribers, plan).await;
             if candidate == Reliable {
-                let piece = Duration::from_secs_f64(each * 2.0 * per_beat(asked) as f64 / 1e6);
-                hub.set(Hub { rate_max: rate, asked, each, piece });
+                hub.set(Some(Hub { rate, each: figures[1] }));
             }
-            [&[asked, each][..], &rest].concat()
+            figures
         }
-        _ => vec![f64::NAN; 5],
+        _ => [f64::NAN; 5],
     });
     figures
 }
@@ -208,14 +203,14 @@ fn per_beat(events_per_second: f64) -> u64 {
     ((events_per_second * BEAT.as_secs_f64()) as u64).max(1)
 }
 
-/// The server's CPU per delivery; p50 and p99 of the time from when an event is due until a session acks
-/// it, and how many percent of the batches the load itself had late.
+/// What was asked for; the server's CPU per delivery; p50 and p99 of the time from when an event is due
+/// until a session acks it; how many percent of the batches the load itself had late.
 async fn at(
     events_per_second: f64,
     server: &Server,
     subscribers: Vec<Subscriber>,
     plan: &Plan,
-) -> (f64, [f64; 3]) {
+) -> [f64; 5] {
     let tally = Tally::new(Times::Read);
     let _following = follow_all(subscribers, ENDLESS, &tally);
     let mut ways = Vec::new();
@@ -242,5 +237,5 @@ async fn at(
     arrived(&tally, beats * count * 2).await;
     let each = (server.cpu() - before).as_secs_f64() * 1e6 / (beats * count * 2) as f64;
     let late = late as f64 * 100.0 / beats as f64;
-    (each, [tally.percentile(50.0), tally.percentile(99.0), late])
+    [events_per_second, each, tally.percentile(50.0), tally.percentile(99.0), late]
 }
