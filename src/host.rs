@@ -1,7 +1,10 @@
 //! Code of the host's, run so that nothing of the hub waits for it without end.
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -20,7 +23,13 @@ pub(crate) async fn bounded<T>(
     wait_max: Duration,
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    match tokio::time::timeout(wait_max, AssertUnwindSafe(work).catch_unwind()).await {
+    let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
+    // Most say so at once, and a timer would have to look at the clock.
+    let answer = match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        Poll::Ready(answer) => Ok(answer),
+        Poll::Pending => tokio::time::timeout(wait_max, work).await,
+    };
+    match answer {
         Ok(Ok(value)) => Some(value),
         Ok(Err(_)) => {
             log::error!("{what} panicked");
