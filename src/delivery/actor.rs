@@ -203,10 +203,11 @@ impl Handler<Publish> for ReliableDelivery {
     fn handle(&mut self, Publish { events, reply }: Publish, ctx: &mut Self::Context) {
         self.worked(events.len(), ctx);
         let batch = self.replies.open_batch(events.len(), reply);
+        let moment = moment();
         for (place, submission) in events.into_iter().enumerate() {
             let ticket = self.table.ticket();
             self.replies.expect_publish(ticket, batch, place);
-            self.take_submission(ticket, submission);
+            self.take_submission(ticket, submission, moment);
         }
         self.perform();
     }

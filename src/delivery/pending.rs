@@ -27,7 +27,7 @@ use super::output::{Answer, Output};
 use super::retry::{DueQueue, RetryPolicy};
 use super::trace::Traces;
 use super::user::{Tenant, User};
-use super::window::WindowLimits;
+use super::window::{InFlight, WindowLimits};
 use crate::dialect::DialectKind;
 use crate::persistence::messages::{StoreError, Ticket, UserSnapshot};
 use crate::protocol::{CloseCode, ConnectionId, HubEventKinds, Seq, SessionId, Timestamp, UserId};
@@ -120,6 +120,9 @@ enum Due {
     Waiter(UserId, Ticket),
 }
 
+/// What was decided in one turn that the next finds room for.
+const OUTPUTS_KEPT: usize = 256;
+
 /// The table of one group of slots.
 #[derive(Debug)]
 pub struct PendingTable {
@@ -142,6 +145,8 @@ pub struct PendingTable {
     wall: Timestamp,
     next_ticket: u64,
     outputs: Vec<Output>,
+    /// What an ack settled, while it is dealt with; empty otherwise, and kept for its memory.
+    settled: Vec<InFlight>,
 }
 
 impl PendingTable {
@@ -163,6 +168,7 @@ impl PendingTable {
             wall: Timestamp::default(),
             next_ticket: 0,
             outputs: Vec::new(),
+            settled: Vec::new(),
         }
     }
 
@@ -174,7 +180,8 @@ impl PendingTable {
 
     /// What was decided since this was last asked, in order.
     pub fn take_outputs(&mut self) -> Vec<Output> {
-        std::mem::take(&mut self.outputs)
+        let empty = Vec::with_capacity(self.outputs.len().min(OUTPUTS_KEPT));
+        std::mem::replace(&mut self.outputs, empty)
     }
 
     /// What was counted since this was last asked.

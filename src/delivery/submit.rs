@@ -25,8 +25,9 @@ pub(crate) async fn hand_out(
     submissions: Vec<(usize, Submission)>,
     results: &mut [Published],
 ) {
+    let share = submissions.len() / ports.groups().max(1);
     let mut groups: Vec<(Vec<usize>, Vec<Submission>)> = Vec::new();
-    groups.resize_with(ports.groups(), Default::default);
+    groups.resize_with(ports.groups(), || (Vec::with_capacity(share), Vec::with_capacity(share)));
     for (index, submission) in submissions {
         let group = ports.group_of(&submission.user);
         if let Some((indexes, events)) = groups.get_mut(group) {

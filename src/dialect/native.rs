@@ -27,7 +27,7 @@ pub struct Native;
 #[derive(Deserialize)]
 struct Incoming<'a> {
     #[serde(rename = "type", borrow, default)]
-    kind: Option<Cow<'a, str>>,
+    kind: Option<Kind<'a>>,
     #[serde(borrow, default)]
     token: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -51,6 +51,10 @@ struct Incoming<'a> {
     #[serde(borrow, default)]
     nonce: Option<&'a RawValue>,
 }
+
+/// What a frame is: borrowed from it, which an option of a `Cow` is not by itself.
+#[derive(Deserialize)]
+struct Kind<'a>(#[serde(borrow)] Cow<'a, str>);
 
 const ESTABLISHED: &str =
     r#"{"message":"Please authenticate to continue","type":"connection_established"}"#;
@@ -94,10 +98,10 @@ impl Dialect for Native {
         }
         let incoming: Incoming<'_> =
             serde_json::from_str(frame).map_err(|_| DecodeError::InvalidFormat)?;
-        let Some(kind) = incoming.kind.as_deref() else {
+        let Some(Kind(kind)) = &incoming.kind else {
             return signed(&incoming, frame).map(Command::Signed);
         };
-        match kind {
+        match kind.as_ref() {
             "ack" => ack(&incoming).map(Command::Ack),
             "ping" => Ok(Command::Ping(ReplyTo::default())),
             "auth" => auth(&incoming).map(Command::Auth),
@@ -234,7 +238,7 @@ fn ack(incoming: &Incoming<'_>) -> Result<Ack, DecodeError> {
         if !raw.get().starts_with('"') {
             return Err(DecodeError::InvalidFormat);
         }
-        return Ok(Ack::Events(parse_id(id).into_iter().collect()));
+        return Ok(parse_id(id).map_or(Ack::Events(Vec::new()), Ack::Event));
     }
     if let Some(raw) = incoming.event_ids {
         let ids: Vec<Cow<'_, str>> =

@@ -84,6 +84,8 @@ pub enum SessionRequest {
 /// What a client settles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ack {
+    /// This event.
+    Event(EventId),
     /// These events.
     Events(Vec<EventId>),
     /// The event at this place.

@@ -16,6 +16,9 @@ use crate::protocol::UserId;
 /// Acks kept per delivery actor.
 const KEPT_MAX: usize = 65_536;
 
+/// Acks of one turn that the next finds room for.
+const ROOM_KEPT: usize = 256;
+
 /// The pause before a full mailbox is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
 
@@ -80,7 +83,8 @@ fn send(batch: &mut Vec<AckEntry>, port: &DeliveryPort) -> bool {
     if batch.is_empty() {
         return true;
     }
-    match port.acks.try_send(Acks(std::mem::take(batch))) {
+    let empty = Vec::with_capacity(batch.len().min(ROOM_KEPT));
+    match port.acks.try_send(Acks(std::mem::replace(batch, empty))) {
         Ok(()) | Err(SendError::Closed(_)) => true,
         Err(SendError::Full(Acks(mut kept))) => {
             if kept.len() > KEPT_MAX {

@@ -157,7 +157,7 @@ impl World {
                     return;
                 }
                 for target in targets {
-                    let ack = Ack::Events(vec![frames.event().id()]);
+                    let ack = Ack::Event(frames.event().id());
                     self.table.ack(&user, target, &ack, self.moment);
                 }
             }

@@ -89,6 +89,7 @@ fn every_message_is_read_as_it_was_written() {
     ] {
         round_trip(&Message::Ask(1, request));
     }
+    let event = |name| EventId(Uuid::from_u128(name));
     let detach = Detach { user: user("u"), connection: connection(2) };
     let done = SyncComplete { user: user("u"), connection: connection(2) };
     let present = Present { user: user("u"), connections: 3 };
@@ -101,11 +102,11 @@ fn every_message_is_read_as_it_was_written() {
             slots: vec![(Slot(255), Epoch(9))],
         }),
         Message::Answer(3, vec![1, 2, 3]),
-        Message::Acks(vec![AckEntry {
-            user: user("u"),
-            connection: connection(4),
-            ack: Ack::Events(vec![EventId(Uuid::from_u128(1))]),
-        }]),
+        Message::Acks(
+            [Ack::Event(event(1)), Ack::Events(vec![event(1), event(2)]), Ack::Events(Vec::new())]
+                .map(|ack| AckEntry { user: user("u"), connection: connection(4), ack })
+                .to_vec(),
+        ),
         Message::Detach(detach),
         Message::Unreachable(vec![(user("u"), connection(5))]),
         Message::SyncComplete(done),

@@ -122,6 +122,12 @@ impl Wire for Accounts {
 impl Wire for Ack {
     fn put(&self, out: &mut Vec<u8>) {
         match self {
+            // As a list of one: nodes of other versions know it so.
+            Ack::Event(event) => {
+                0u8.put(out);
+                1u32.put(out);
+                event.put(out);
+            }
             Ack::Events(events) => {
                 0u8.put(out);
                 (events.len() as u32).put(out);
@@ -142,7 +148,10 @@ impl Wire for Ack {
 
     fn get(input: &mut Input<'_>) -> Option<Self> {
         Some(match u8::get(input)? {
-            0 => Ack::Events(Wire::get(input)?),
+            0 => match <Vec<EventId>>::get(input)?.as_slice() {
+                [event] => Ack::Event(*event),
+                events => Ack::Events(events.to_vec()),
+            },
             1 => Ack::At(Wire::get(input)?),
             2 => Ack::UpTo(Wire::get(input)?),
             _ => return None,

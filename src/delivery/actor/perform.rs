@@ -25,6 +25,9 @@ const UNSENT_MAX: usize = 65_536;
 /// Deliveries that go out before the publisher is answered.
 const FEW_TARGETS: usize = 16;
 
+/// Orders of one turn that the next finds room for.
+const ROOM_KEPT: usize = 256;
+
 /// The registry of one worker, and what is to be told to it.
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -42,7 +45,8 @@ impl Registry {
         if self.orders.is_empty() {
             return;
         }
-        match self.recipient.try_send(Orders(std::mem::take(&mut self.orders))) {
+        let empty = Vec::with_capacity(self.orders.len().min(ROOM_KEPT));
+        match self.recipient.try_send(Orders(std::mem::replace(&mut self.orders, empty))) {
             Ok(()) | Err(SendError::Closed(_)) => {}
             Err(SendError::Full(Orders(orders))) => {
                 self.orders = orders;
@@ -66,6 +70,8 @@ impl ReliableDelivery {
             if outputs.is_empty() {
                 break;
             }
+            let are_appended = |output: &&Output| matches!(output, Output::Append(_));
+            appends.reserve_exact(outputs.iter().filter(are_appended).count());
             for output in outputs {
                 self.perform_one(output, &mut appends);
             }
@@ -156,8 +162,12 @@ impl ReliableDelivery {
         while let Some(first) = targets.first() {
             let registry = first.registry(here);
             // Nearly always everyone is on one worker, or few are.
-            let theirs: Vec<_> =
-                targets.extract_if(.., |target| target.registry(here) == registry).collect();
+            let is_theirs = |target: &ConnectionId| target.registry(here) == registry;
+            let theirs = if targets.iter().all(is_theirs) {
+                std::mem::take(&mut targets)
+            } else {
+                targets.extract_if(.., |target| is_theirs(target)).collect()
+            };
             if let Some(registry) = self.registries.get_mut(&registry) {
                 let (user, frames, room) = (user.clone(), Arc::clone(frames), room.cloned());
                 registry.orders.push(Order::FanOut { user, frames, room, targets: theirs, kind });

@@ -8,6 +8,7 @@ use super::{ReliableDelivery, moment};
 use crate::cluster::View;
 use crate::delivery::messages::{PublishError, SlotOrder, Submission};
 use crate::delivery::output::Answer;
+use crate::delivery::pending::Moment;
 use crate::persistence::messages::{Flush, StoreError, Ticket};
 use crate::protocol::{Epoch, NodeNumber, Slot, UserId};
 
@@ -124,9 +125,14 @@ impl ReliableDelivery {
     }
 
     /// Publishes, keeps for later, or refuses.
-    pub(super) fn take_submission(&mut self, ticket: Ticket, submission: Submission) {
+    pub(super) fn take_submission(
+        &mut self,
+        ticket: Ticket,
+        submission: Submission,
+        moment: Moment,
+    ) {
         match self.slots.admit(&submission.user) {
-            Admission::Now => self.table.publish(ticket, submission, moment()),
+            Admission::Now => self.table.publish(ticket, submission, moment),
             Admission::Later => {
                 if let Some(ticket) = self.slots.hold(ticket, submission) {
                     self.refuse_publish(ticket, PublishError::Overloaded);
@@ -141,8 +147,9 @@ impl ReliableDelivery {
     }
 
     fn let_in(&mut self) {
+        let moment = moment();
         for (ticket, submission) in self.slots.release() {
-            self.take_submission(ticket, submission);
+            self.take_submission(ticket, submission, moment);
         }
         self.perform();
     }

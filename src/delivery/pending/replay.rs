@@ -21,15 +21,29 @@ impl PendingTable {
     /// Settles deliveries. Late, repeated and unknown acks change nothing.
     pub fn ack(&mut self, user: &UserId, connection: ConnectionId, ack: &Ack, moment: Moment) {
         self.wall = moment.wall;
+        let mut settled = std::mem::take(&mut self.settled);
+        self.settle(user, connection, ack, moment, &mut settled);
+        settled.clear();
+        self.settled = settled;
+    }
+
+    fn settle(
+        &mut self,
+        user: &UserId,
+        connection: ConnectionId,
+        ack: &Ack,
+        moment: Moment,
+        settled: &mut Vec<InFlight>,
+    ) {
         let Some(Entry::Loaded(loaded)) = self.users.get_mut(user) else { return };
         let Some(Tenant::Reliable(name)) = loaded.connections.get(&connection) else { return };
         let Some(session) = loaded.sessions.get_mut(name) else { return };
         let before = session.window.next();
-        let settled = settle(session, ack, loaded.last_seq);
+        settle(session, ack, loaded.last_seq, settled);
         if settled.is_empty() && session.window.next() == before {
             return;
         }
-        for entry in &settled {
+        for entry in settled.iter() {
             self.traces.acked(entry.content.id, entry.trace, moment.wall);
             let took_ms = moment.wall.0.saturating_sub(entry.content.published_at.0);
             self.counts.acked_within.note(took_ms);
@@ -44,7 +58,7 @@ impl PendingTable {
                 self.finish(waiter);
             }
         }
-        self.notice_settled(user, &name, &settled);
+        self.notice_settled(user, &name, settled);
         if is_behind {
             self.pump(user, &name, moment);
         }
@@ -293,12 +307,13 @@ impl PendingTable {
     }
 }
 
-fn settle(session: &mut Session, ack: &Ack, last_seq: Seq) -> Vec<InFlight> {
+fn settle(session: &mut Session, ack: &Ack, last_seq: Seq, settled: &mut Vec<InFlight>) {
     match ack {
+        Ack::Event(event) => settled.extend(session.window.ack(*event)),
         Ack::Events(events) => {
-            events.iter().filter_map(|event| session.window.ack(*event)).collect()
+            settled.extend(events.iter().filter_map(|event| session.window.ack(*event)));
         }
-        Ack::At(seq) => session.window.settle(*seq).into_iter().collect(),
-        Ack::UpTo(seq) => session.window.ack_up_to((*seq).min(last_seq)),
+        Ack::At(seq) => settled.extend(session.window.settle(*seq)),
+        Ack::UpTo(seq) => *settled = session.window.ack_up_to((*seq).min(last_seq)),
     }
 }

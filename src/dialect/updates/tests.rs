@@ -76,17 +76,17 @@ fn a_list_is_its_items_anything_else_is_one_item_and_null_is_none() {
 #[test]
 fn a_reply_is_an_ack_and_one_of_no_event_is_an_unknown_ack() {
     let id = Uuid::from_u128(1);
-    let events =
-        |ids: &[Uuid]| Ok(Command::Ack(Ack::Events(ids.iter().copied().map(EventId).collect())));
+    let (known, unknown) = (Ack::Event(EventId(id)), Ack::Events(Vec::new()));
+    let (known, unknown) = (Ok(Command::Ack(known)), Ok(Command::Ack(unknown)));
     for reference in [format!("\"{id}\""), format!("\"{}\"", id.to_string().to_uppercase())] {
         let frame = format!(r#"{{"account":"a","type":"reply","payload":{{"ref":{reference}}}}}"#);
-        assert_eq!(decode(&frame), events(&[id]));
+        assert_eq!(decode(&frame), known);
     }
     let more = format!(r#" {{"type":"reply","payload":{{"ok":true,"ref":"{id}","x":[1]}}}}"#);
-    assert_eq!(decode(&more), events(&[id]));
+    assert_eq!(decode(&more), known);
     for reference in ["\"unheard of\"", "7", "null", "{}", "\"\"", "\"é\""] {
         let frame = format!(r#"{{"type":"reply","payload":{{"ref":{reference}}}}}"#);
-        assert_eq!(decode(&frame), events(&[]), "{reference}");
+        assert_eq!(decode(&frame), unknown, "{reference}");
     }
 }
 

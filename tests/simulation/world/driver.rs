@@ -125,7 +125,7 @@ impl World {
         match self.sabotage {
             Sabotage::StealAcks if kind == SendKind::First && self.random.chance(5) => {
                 let user = self.users[self.clients[owner].user].clone();
-                let ack = Ack::Events(vec![event.id()]);
+                let ack = Ack::Event(event.id());
                 self.table.ack(&user, target, &ack, self.moment());
                 return;
             }
@@ -212,12 +212,13 @@ impl World {
         match ack {
             Ack::At(seq) => settled.extend(sent.get(&seq.0)),
             Ack::UpTo(up_to) => settled.extend(sent.range(..=up_to.0)),
+            // By the log: an event may be acked before its publisher is answered.
+            Ack::Event(event) => {
+                settled.extend(log.place(*event).filter(|seq| sent.contains(seq)));
+            }
             Ack::Events(events) => {
-                // By the log: an event may be acked before its publisher is answered.
-                for event in events {
-                    let place = log.place(*event);
-                    settled.extend(place.filter(|seq| sent.contains(seq)));
-                }
+                let places = events.iter().filter_map(|event| log.place(*event));
+                settled.extend(places.filter(|seq| sent.contains(seq)));
             }
         }
     }

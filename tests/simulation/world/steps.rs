@@ -198,7 +198,7 @@ impl World {
                 let forgets = !self.healed && self.random.chance(10);
                 let client = &mut self.clients[index];
                 if client.apply(&event) && !forgets {
-                    client.acks.push(Ack::Events(vec![event.id()]));
+                    client.acks.push(Ack::Event(event.id()));
                     if self.random.chance(10)
                         && let Some(seq) = event.seq
                     {
