@@ -175,7 +175,7 @@ impl Metrics {
             ("give_ups", "Sessions given up because they did not ack", &self.gave_up),
             (
                 "outbox_overflows",
-                "Connections closed for reading too slowly",
+                "Connections closed with 4413: full outbox, or too much owed",
                 &self.outbox_overflows,
             ),
             (

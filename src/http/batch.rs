@@ -54,7 +54,7 @@ pub(super) async fn publish_batch(
         }
     }
     let mut published = state.publisher().publish_many(events).await.into_iter();
-    state.metrics().publish_answered(clock::now() - started);
+    let took = clock::now() - started;
     let results: Vec<BatchResult> = results
         .into_iter()
         .map(|refused| match refused {
@@ -65,6 +65,9 @@ pub(super) async fn publish_batch(
             },
         })
         .collect();
+    if results.iter().any(|result| matches!(result, BatchResult::Taken(_))) {
+        state.metrics().publish_answered(took);
+    }
     match none_for_now(&results) {
         Some(code) => Err(ApiError::new(code, "none of the events could be taken for now")),
         None => Ok(HttpResponse::Ok().json(results)),
