@@ -260,8 +260,10 @@ impl Layers {
         match self.values.get(&(section.to_owned(), key.to_owned())) {
             Some((value, origin)) => {
                 let shown = shown(section, key, value);
-                let must = match (section, key) {
-                    ("server", "listen") => "must be an IP address and a port: 127.0.0.1:3000",
+                let must = match (section, key, value) {
+                    ("server", "listen", _) => "must be an IP address and a port: 127.0.0.1:3000",
+                    (_, _, Value::Integer(..=-1)) => "must not be negative",
+                    (_, _, Value::Integer(_)) => "is too large",
                     _ => error.message(),
                 };
                 format!("{section}.{key} = {shown} ({origin}): {must}")

@@ -142,6 +142,13 @@ fn a_negative_number_and_a_bad_choice_are_refused() {
         let problems = problems(&file(text));
         assert_eq!(problems.len(), 1, "{problems:?}");
     }
+    assert_eq!(
+        problems(&file("[delivery]\nack_wait_ms = -1\nredeliveries_max = 4294967296\n")),
+        [
+            "delivery.ack_wait_ms = -1 (x.toml): must not be negative",
+            "delivery.redeliveries_max = 4294967296 (x.toml): is too large",
+        ]
+    );
     let problem = &problems(&file("[server]\nlisten = \"here\"\n"))[0];
     assert_eq!(
         problem,
