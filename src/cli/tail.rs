@@ -68,7 +68,7 @@ pub(super) struct TailArgs {
     /// What becomes of events published while it is away: replay, full_sync.
     #[arg(long, value_name = "POLICY", default_value = "replay", value_parser = ["replay", "full_sync"])]
     offline: String,
-    /// Acks nothing.
+    /// Acks nothing; an event is printed each time it comes.
     #[arg(long)]
     no_ack: bool,
     /// Waits this long before each ack, in milliseconds.
