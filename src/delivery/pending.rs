@@ -120,9 +120,6 @@ enum Due {
     Waiter(UserId, Ticket),
 }
 
-/// What was decided in one turn that the next finds room for.
-const OUTPUTS_KEPT: usize = 256;
-
 /// The table of one group of slots.
 #[derive(Debug)]
 pub struct PendingTable {
@@ -180,8 +177,7 @@ impl PendingTable {
 
     /// What was decided since this was last asked, in order.
     pub fn take_outputs(&mut self) -> Vec<Output> {
-        let empty = Vec::with_capacity(self.outputs.len().min(OUTPUTS_KEPT));
-        std::mem::replace(&mut self.outputs, empty)
+        std::mem::take(&mut self.outputs)
     }
 
     /// What was counted since this was last asked.

@@ -148,10 +148,10 @@ impl Wire for Ack {
 
     fn get(input: &mut Input<'_>) -> Option<Self> {
         Some(match u8::get(input)? {
-            0 => match <Vec<EventId>>::get(input)?.as_slice() {
-                [event] => Ack::Event(*event),
-                events => Ack::Events(events.to_vec()),
-            },
+            0 => {
+                let events: Vec<EventId> = Wire::get(input)?;
+                if let [event] = events[..] { Ack::Event(event) } else { Ack::Events(events) }
+            }
             1 => Ack::At(Wire::get(input)?),
             2 => Ack::UpTo(Wire::get(input)?),
             _ => return None,
