@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
+use std::num::IntErrorKind;
 use std::path::PathBuf;
 
 use toml::{Table, Value};
@@ -196,11 +197,11 @@ impl Layers {
         };
         if std::mem::discriminant(&default) != std::mem::discriminant(&value) {
             let shown = shown(section, key, &value);
-            self.problems.push(format!(
-                "{section}.{key} = {shown} ({origin}): must be {}{}",
-                article(&default),
-                unit(key)
-            ));
+            let must = match (&default, &value) {
+                (Value::Integer(_), Value::String(text)) if is_huge(text) => "is too large".into(),
+                _ => format!("must be {}{}", article(&default), unit(key)),
+            };
+            self.problems.push(format!("{section}.{key} = {shown} ({origin}): {must}"));
             return;
         }
         self.values.insert((section.to_owned(), key.to_owned()), (value, origin));
@@ -348,6 +349,11 @@ fn distance(a: &str, b: &str) -> usize {
 
 fn shown(section: &str, key: &str, value: &Value) -> String {
     if SECRET.contains(&(section, key)) { "(not shown)".to_owned() } else { value.to_string() }
+}
+
+/// Whether it is a whole number that is more than any setting can be.
+fn is_huge(text: &str) -> bool {
+    text.parse::<i64>().is_err_and(|error| *error.kind() == IntErrorKind::PosOverflow)
 }
 
 fn article(value: &Value) -> &'static str {

@@ -149,6 +149,11 @@ fn a_negative_number_and_a_bad_choice_are_refused() {
             "delivery.redeliveries_max = 4294967296 (x.toml): is too large",
         ]
     );
+    let flags = vec![pair("delivery.ack_wait_ms", "99999999999999999999")];
+    assert_eq!(
+        problems(&Sources { flags, ..file("") }),
+        ["delivery.ack_wait_ms = \"99999999999999999999\" (a flag): is too large"]
+    );
     let problem = &problems(&file("[server]\nlisten = \"here\"\n"))[0];
     assert_eq!(
         problem,
