@@ -75,10 +75,11 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
             if candidate == Reliable
                 && let Some(hub) = hub.get()
             {
-                let turn = computing_only(hub, plan);
-                table.turn(&format!("{label} {COMPUTING}"), COMPUTING, turn).await;
-                let turn = computing_half(hub, plan);
-                table.turn(&format!("{label} {COMPUTING_HALF}"), COMPUTING_HALF, turn).await;
+                // At its full rate it has the whole core: half of that is what half of the rate would
+                // be, if a delivery cost no more then.
+                for (name, each) in [(COMPUTING, hub.each), (COMPUTING_HALF, 1e6 / hub.rate)] {
+                    table.turn(&format!("{label} {name}"), name, computing(hub, each, plan)).await;
+                }
             }
         }
     }
@@ -101,20 +102,9 @@ struct Hub {
     each: f64,
 }
 
-/// As much CPU as the hub needed at half its rate, when it needed it, and nothing else.
-async fn computing_only(hub: Hub, plan: &'static Plan) -> Vec<f64> {
-    computing(hub, hub.each, plan)
-}
-
-/// Half of the core: what the hub would need, as it has the whole of it at its full rate, if a delivery
-/// cost no more at half of that.
-async fn computing_half(hub: Hub, plan: &'static Plan) -> Vec<f64> {
-    let each = 1e6 / hub.rate;
-    computing(hub, each, plan)
-}
-
-/// Only computing at half the hub's rate, so many microseconds for each delivery.
-fn computing(Hub { rate, .. }: Hub, each: f64, plan: &Plan) -> Vec<f64> {
+/// Only computing at half the hub's rate, when it is asked for something, so many microseconds for each
+/// delivery.
+async fn computing(Hub { rate, .. }: Hub, each: f64, plan: &'static Plan) -> Vec<f64> {
     let asked = rate / 4.0;
     let piece = Duration::from_secs_f64(each * 2.0 * per_beat(asked) as f64 / 1e6);
     let (p50, p99, late) = computing::at(piece, BEAT, plan.at_rate, LATE);
