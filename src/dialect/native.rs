@@ -238,7 +238,7 @@ fn ack(incoming: &Incoming<'_>) -> Result<Ack, DecodeError> {
         if !raw.get().starts_with('"') {
             return Err(DecodeError::InvalidFormat);
         }
-        return Ok(parse_id(id).map_or(Ack::Events(Vec::new()), Ack::Event));
+        return Ok(Ack::of(parse_id(id)));
     }
     if let Some(raw) = incoming.event_ids {
         let ids: Vec<Cow<'_, str>> =

@@ -191,7 +191,7 @@ fn payload<'a, T: Deserialize<'a>>(payload: Option<&'a RawValue>) -> Result<T, D
 fn reply(payload: ReplyPayload<'_>) -> Result<Command, DecodeError> {
     let id = payload.reference.get().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     let id = id.and_then(|text| uuid::Uuid::parse_str(text).ok()).map(EventId);
-    Ok(Command::Ack(id.map_or(Ack::Events(Vec::new()), Ack::Event)))
+    Ok(Command::Ack(Ack::of(id)))
 }
 
 fn command(

@@ -94,6 +94,13 @@ pub enum Ack {
     UpTo(Seq),
 }
 
+impl Ack {
+    /// Of one event; of a name that is no event's, an unknown ack, which settles nothing.
+    pub fn of(event: Option<EventId>) -> Self {
+        event.map_or(Self::Events(Vec::new()), Self::Event)
+    }
+}
+
 /// A command for the application's handler.
 #[derive(Clone, Debug)]
 pub struct Call {
