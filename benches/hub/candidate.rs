@@ -13,6 +13,7 @@ pub(crate) enum Candidate {
     RawCoalescing,
     RawDurable,
     Actix,
+    ActixStored,
     UWebSockets,
     Ws,
     SocketIo,
@@ -28,13 +29,13 @@ pub(crate) enum Candidate {
 }
 
 use Candidate::{
-    Actix, HubSocketIo, JetStream, JetStreamSync, Literal, Mosquitto, Nats, Nchan, Plain,
-    PlainStored, Raw, RawCoalescing, RawDurable, RawLong, Reliable, SocketIo, SocketIoRecovery,
-    Socketioxide, Sockudo, UWebSockets, Ws,
+    Actix, ActixStored, HubSocketIo, JetStream, JetStreamSync, Literal, Mosquitto, Nats, Nchan,
+    Plain, PlainStored, Raw, RawCoalescing, RawDurable, RawLong, Reliable, SocketIo,
+    SocketIoRecovery, Socketioxide, Sockudo, UWebSockets, Ws,
 };
 
 /// All of them, in the order of the tables.
-pub(crate) const ALL: [Candidate; 21] = [
+pub(crate) const ALL: [Candidate; 22] = [
     Plain,
     PlainStored,
     Reliable,
@@ -44,6 +45,7 @@ pub(crate) const ALL: [Candidate; 21] = [
     RawCoalescing,
     RawDurable,
     Actix,
+    ActixStored,
     UWebSockets,
     Ws,
     SocketIo,
@@ -86,6 +88,7 @@ impl Candidate {
             RawCoalescing => "raw write loop, coalescing",
             RawDurable => "raw commit and write loop",
             Actix => "bare actix-web",
+            ActixStored => "bare actix-web, stored",
             UWebSockets => "uWebSockets",
             Ws => "ws",
             SocketIo => "socket.io",
@@ -122,6 +125,10 @@ impl Candidate {
             Actix => {
                 "an actor of actix-web-actors for each connection, one look at a token of each and of \
                  each publish, HTTP publisher; one worker"
+            }
+            ActixStored => {
+                "the same; what waits is appended to SQLite with FULL by one thread (no index, the \
+                 journal never copied) before the actors have it; acks read and forgotten"
             }
             UWebSockets => "topics, no compression, no pings; one thread of Node",
             Ws => "a loop over the topic's sockets, no compression, `bufferutil`",
@@ -162,7 +169,7 @@ impl Candidate {
             RawLong => Program::Life("raw-long"),
             RawCoalescing => Program::Life("raw-coalescing"),
             RawDurable => Program::Life("raw-durable"),
-            Actix => Program::Life("actix"),
+            Actix | ActixStored => Program::Life("actix"),
             Literal => Program::Life("literal"),
             UWebSockets => Program::Node("uwebsockets.js", ""),
             Ws => Program::Node("ws.js", ""),
@@ -189,7 +196,7 @@ impl Candidate {
             Mosquitto => Wire::Mqtt,
             Nats => Wire::Nats,
             JetStream | JetStreamSync => Wire::JetStream,
-            RawDurable | Literal => Wire::WordsAcked,
+            RawDurable | ActixStored | Literal => Wire::WordsAcked,
         }
     }
 
@@ -209,11 +216,12 @@ impl Candidate {
 
     /// Whether it checks the token of each connection.
     pub(crate) fn checks_tokens(self) -> bool {
-        self.is_ours() || matches!(self, Raw | RawLong | Actix | UWebSockets | Ws | SocketIo)
+        self.is_ours()
+            || matches!(self, Raw | RawLong | Actix | ActixStored | UWebSockets | Ws | SocketIo)
     }
 
     /// Connections of publishers that publish at a rate: one answers a request after the other.
     pub(crate) fn publishers(self) -> usize {
-        if self.is_ours() || matches!(self, Actix | Nchan) { 32 } else { 1 }
+        if self.is_ours() || matches!(self, Actix | ActixStored | Nchan) { 32 } else { 1 }
     }
 }

@@ -1,10 +1,13 @@
 //! What the crates allow that the hub is made of: an actix-web application with a WebSocket actor for
-//! each connection, which looks at one token, and a route that hands what is published to the actors.
+//! each connection, which looks at one token, and a route that hands what is published to the actors, at
+//! once or when a thread has appended it to SQLite with FULL; acks are read and forgotten.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Handler, StreamHandler};
 use actix_web::http::header::AUTHORIZATION;
@@ -12,7 +15,12 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use actix_web_actors::ws::{self, Message, ProtocolError, WebsocketContext};
 use bytestring::ByteString;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
 
+use super::durable::{Batch, Stored, commit};
 use super::raw::Door;
 
 thread_local! {
@@ -40,6 +48,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for Session {
                 });
                 ctx.text("ok");
             }
+            ["ack", _] => {}
+            ["ping"] => ctx.text("pong"),
             _ => ctx.stop(),
         }
     }
@@ -67,26 +77,84 @@ async fn publish(
     body: String,
     door: web::Data<Door>,
 ) -> HttpResponse {
-    let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if !bearer.and_then(|bearer| bearer.strip_prefix("Bearer ")).is_some_and(|t| door.lets_in(t)) {
+    if !is_let_in(&request, &door) {
         return HttpResponse::Unauthorized().finish();
     }
-    let text = ByteString::from(body);
+    say(&topic, &ByteString::from(body));
+    HttpResponse::Created().finish()
+}
+
+fn is_let_in(request: &HttpRequest, door: &Door) -> bool {
+    let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    bearer.and_then(|bearer| bearer.strip_prefix("Bearer ")).is_some_and(|t| door.lets_in(t))
+}
+
+fn say(topic: &str, text: &ByteString) {
     TOPICS.with_borrow(|topics| {
-        for follower in topics.get(topic.as_str()).into_iter().flatten() {
+        for follower in topics.get(topic).into_iter().flatten() {
             follower.do_send(Say(text.clone()));
         }
     });
+}
+
+/// An event of a batch that is to be stored.
+#[derive(Deserialize)]
+struct Event {
+    topic: String,
+    data: Box<RawValue>,
+}
+
+/// Who waits for the answer to a batch.
+type Waiting = oneshot::Sender<()>;
+
+/// Answers when every event of the batch is on disk.
+async fn store(
+    request: HttpRequest,
+    body: web::Bytes,
+    door: web::Data<Door>,
+    batches: web::Data<Sender<Batch<Waiting>>>,
+) -> HttpResponse {
+    if !is_let_in(&request, &door) {
+        return HttpResponse::Unauthorized().finish();
+    }
+    let events: Vec<Event> = serde_json::from_slice(&body).unwrap();
+    let events = events.into_iter().map(|event| (event.topic, event.data.get().to_owned()));
+    let (publisher, answer) = oneshot::channel();
+    batches.send(Batch { publisher, events: events.collect() }).unwrap();
+    answer.await.unwrap();
     HttpResponse::Created().finish()
+}
+
+/// Hands what is on disk to the actors, on their worker.
+async fn deliver(mut stored: UnboundedReceiver<Stored<Waiting>>) {
+    while let Some(Stored { texts, answers }) = stored.recv().await {
+        for (topic, text) in texts {
+            say(&topic, &ByteString::from(text));
+        }
+        for (publisher, _) in answers {
+            // The publisher may be gone.
+            let _ = publisher.send(());
+        }
+    }
 }
 
 pub(crate) fn serve(port: u16, key_file: &str) {
     let door = web::Data::new(Door::new(Path::new(key_file)));
+    let (batches, waiting) = channel();
+    let (done, stored) = unbounded_channel();
+    let batches = web::Data::new(batches);
+    let stored = Arc::new(Mutex::new(Some(stored)));
+    thread::spawn(move || commit(&waiting, &done));
     actix_web::rt::System::new().block_on(async {
         let app = move || {
+            if let Some(stored) = stored.lock().unwrap().take() {
+                actix_web::rt::spawn(deliver(stored));
+            }
             App::new()
                 .app_data(door.clone())
+                .app_data(batches.clone())
                 .route("/", web::get().to(open))
+                .route("/pub", web::post().to(store))
                 .route("/pub/{topic}", web::post().to(publish))
         };
         let server =

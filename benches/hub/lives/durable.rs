@@ -23,18 +23,17 @@ use super::upgrade::{client_frame, server_frame, upgrade};
 /// What is read at once of a session.
 const ACKS_BYTES: usize = 1_024;
 
-/// What came in one read of a publisher.
-struct Batch {
-    publisher: usize,
+/// What came in one read, or one request, of a publisher.
+pub(super) struct Batch<P> {
+    pub(super) publisher: P,
     /// Topics and data.
-    events: Vec<(String, String)>,
+    pub(super) events: Vec<(String, String)>,
 }
 
 /// Topics and numbered data of what is on disk, and how many events of which publisher these are.
-#[derive(Default)]
-struct Stored {
-    frames: Vec<(String, Vec<u8>)>,
-    answers: Vec<(usize, usize)>,
+pub(super) struct Stored<P> {
+    pub(super) texts: Vec<(String, String)>,
+    pub(super) answers: Vec<(P, usize)>,
 }
 
 #[derive(Default)]
@@ -73,20 +72,18 @@ pub(crate) async fn serve(port: &str) {
 }
 
 /// Commits what waits as one group, and says what is to be sent.
-fn commit(waiting: &Receiver<Batch>, done: &UnboundedSender<Stored>) {
+pub(super) fn commit<P>(waiting: &Receiver<Batch<P>>, done: &UnboundedSender<Stored<P>>) {
     let mut connection = sqlite::log(Path::new("."));
     let mut number = 0;
     while let Ok(first) = waiting.recv() {
-        let mut stored = Stored::default();
+        let mut stored = Stored { texts: Vec::new(), answers: Vec::new() };
         connection.batch_execute("BEGIN IMMEDIATE").unwrap();
         for Batch { publisher, events } in [first].into_iter().chain(waiting.try_iter()) {
             stored.answers.push((publisher, events.len()));
             for (topic, data) in events {
                 number += 1;
                 sqlite::insert(&mut connection, number, &topic, &data);
-                let mut frame = Vec::new();
-                server_frame(format!("{number} {data}").as_bytes(), &mut frame);
-                stored.frames.push((topic, frame));
+                stored.texts.push((topic, format!("{number} {data}")));
             }
         }
         connection.batch_execute("COMMIT").unwrap();
@@ -96,9 +93,11 @@ fn commit(waiting: &Receiver<Batch>, done: &UnboundedSender<Stored>) {
     }
 }
 
-async fn deliver(mut stored: UnboundedReceiver<Stored>, clients: Rc<RefCell<Clients>>) {
-    while let Some(Stored { frames, answers }) = stored.recv().await {
-        for (topic, frame) in frames {
+async fn deliver(mut stored: UnboundedReceiver<Stored<usize>>, clients: Rc<RefCell<Clients>>) {
+    while let Some(Stored { texts, answers }) = stored.recv().await {
+        for (topic, text) in texts {
+            let mut frame = Vec::new();
+            server_frame(text.as_bytes(), &mut frame);
             let followers = clients.borrow().topics.get(&topic).cloned().unwrap_or_default();
             for follower in followers {
                 write(&follower, &frame).await;
@@ -114,7 +113,7 @@ async fn deliver(mut stored: UnboundedReceiver<Stored>, clients: Rc<RefCell<Clie
 /// Obeys `sub` and `pub`; an ack is read, and nothing more is done with it.
 async fn obey(
     mut stream: TcpStream,
-    batches: Sender<Batch>,
+    batches: Sender<Batch<usize>>,
     clients: Rc<RefCell<Clients>>,
 ) -> Option<()> {
     upgrade(&mut stream).await?;

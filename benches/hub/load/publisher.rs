@@ -52,7 +52,9 @@ impl Publisher {
         let inbox = format!("answers.{opened}");
         let mut token = String::new();
         let way = match candidate.wire() {
-            _ if candidate.is_ours() || candidate == Candidate::Actix => {
+            _ if candidate.is_ours()
+                || matches!(candidate, Candidate::Actix | Candidate::ActixStored) =>
+            {
                 token = server.token("app", &[Scope::Publish]);
                 Way::Http(Http::connect(server.port).await)
             }
@@ -103,6 +105,13 @@ impl Publisher {
 
     fn posts(&self, events: &[Published]) -> Vec<(String, String)> {
         let Way::Http(_) = &self.way else { return Vec::new() };
+        if self.candidate == Candidate::ActixStored {
+            let all: Vec<_> = events
+                .iter()
+                .map(|Published { topic, data }| format!(r#"{{"topic":"{topic}","data":{data}}}"#))
+                .collect();
+            return vec![("/pub".to_owned(), format!("[{}]", all.join(",")))];
+        }
         if !self.candidate.is_ours() {
             let post = |event: &Published| (format!("/pub/{}", event.topic), event.data.clone());
             return events.iter().map(post).collect();

@@ -1,10 +1,13 @@
 //! One device: opens a session, takes its events, and answers what wants an answer.
 
 use std::cell::RefCell;
-use std::io::ErrorKind;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use super::link::Link;
 use super::tally::Tally;
@@ -108,23 +111,21 @@ impl Subscriber {
                 }
                 answers.clear();
             }
-            if left == 0 || self.link.stream.readable().await.is_err() {
+            if left == 0 {
                 return self;
             }
-            let read = READ.with_borrow_mut(|buffer| {
-                let read = self.link.stream.try_read(buffer)?;
-                self.take(&buffer[..read], &mut left, &tally, &mut answers);
-                Ok(read)
+            // A read that leaves room is the last there is for now: tokio sees that here, and not where
+            // it is asked whether the socket is readable.
+            let read = poll_fn(|context| {
+                READ.with_borrow_mut(|buffer| {
+                    let mut buffer = ReadBuf::new(buffer);
+                    ready!(Pin::new(&mut self.link.stream).poll_read(context, &mut buffer))?;
+                    self.take(buffer.filled(), &mut left, &tally, &mut answers);
+                    Poll::Ready(Ok::<_, io::Error>(buffer.filled().len()))
+                })
             });
-            match read {
-                Ok(0) => return self,
-                Ok(_) => {}
-                Err(error) => {
-                    let error: std::io::Error = error;
-                    if error.kind() != ErrorKind::WouldBlock {
-                        return self;
-                    }
-                }
+            if !read.await.is_ok_and(|read| read > 0) {
+                return self;
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{open_all, who};
 use crate::candidate::ALL;
 use crate::candidate::Candidate::{
-    self, JetStream, JetStreamSync, PlainStored, RawCoalescing, RawDurable, RawLong,
+    self, ActixStored, JetStream, JetStreamSync, PlainStored, RawCoalescing, RawDurable, RawLong,
 };
 use crate::load::subscriber::{Opening, Subscriber};
 use crate::plan::Plan;
@@ -54,7 +54,8 @@ pub(crate) async fn most(plan: &'static Plan) -> bool {
 fn candidates() -> Vec<Candidate> {
     let mut candidates = ALL.to_vec();
     candidates.retain(|one| {
-        ![PlainStored, RawCoalescing, RawDurable, RawLong, JetStream, JetStreamSync].contains(one)
+        ![PlainStored, RawCoalescing, RawDurable, RawLong, ActixStored, JetStream, JetStreamSync]
+            .contains(one)
     });
     candidates
 }
