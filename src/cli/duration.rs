@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The longest: ten years. What is longer was mistyped.
+const DAYS_MAX: u64 = 3_650;
+
 /// Reads a whole number and a unit: s, m, h or d.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration; write 30s, 15m, 24h or 7d");
@@ -14,7 +17,11 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
         'd' => 86_400,
         _ => return Err(wrong()),
     };
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+    number
+        .checked_mul(seconds)
+        .filter(|&seconds| seconds <= DAYS_MAX * 86_400)
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("{text:?} is longer than {DAYS_MAX}d"))
 }
 
 #[cfg(test)]
@@ -25,6 +32,8 @@ mod tests {
     fn a_number_and_a_unit_make_a_duration() {
         assert_eq!(parse("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse("7d"), Ok(Duration::from_secs(604_800)));
+        assert_eq!(parse("3650d"), Ok(Duration::from_secs(315_360_000)));
+        assert_eq!(parse("3651d"), Err(r#""3651d" is longer than 3650d"#.to_owned()));
         for wrong in ["", "s", "5", "5 m", "-1h", "1.5h", "5w", "99999999999999999d", "5é"] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }

@@ -44,7 +44,7 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "UUID")]
     event_id: Option<String>,
     /// For how long it may be delivered, in milliseconds.
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     ttl_ms: Option<u64>,
     /// For live sessions only: never stored.
     #[arg(long)]
@@ -52,8 +52,10 @@ pub(super) struct PublishArgs {
     /// The session that must not get it.
     #[arg(long, value_name = "SESSION")]
     exclude_session: Option<String>,
-    /// Waits until every live session acked, at most this long.
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    /// Waits until every live session acked, at most this long, and no longer than the hub's
+    /// `publish.wait_ms_max` (60,000 unless set).
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     wait_acked: Option<u64>,
 }
 

@@ -72,10 +72,12 @@ pub(super) struct TailArgs {
     #[arg(long)]
     no_ack: bool,
     /// Waits this long before each ack, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
+    #[arg(long, value_name = "MS", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(..=3_600_000))]
     ack_delay_ms: u64,
     /// Ends after this many events.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 }
 
@@ -112,6 +114,9 @@ pub(super) async fn run(args: TailArgs, config: &Config) -> Result<(), Box<dyn E
         };
         if let Some(line) = follower.repeats() {
             complain(&line);
+        }
+        if let Some((session, cursor)) = follower.place() {
+            state.keep(session, cursor)?;
         }
         let Next::ComeBack { after } = next? else { return Ok(()) };
         if started.elapsed() >= GOOD_AFTER || follower.was_useful() {

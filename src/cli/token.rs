@@ -26,6 +26,7 @@ pub(super) struct TokenArgs {
     scope: Vec<Scope>,
     /// How long it is good for: 30s, 15m, 24h, 7d; the hub allows `auth.leeway_s` (30 s) more.
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration::parse)]
+    #[arg(allow_hyphen_values = true)]
     ttl: Duration,
 }
 

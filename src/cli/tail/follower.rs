@@ -5,6 +5,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Names of applied events that are remembered, to recognise a redelivery.
@@ -31,6 +32,14 @@ pub(super) enum Ending {
     ComeBack,
     FreshToken,
     Stay,
+}
+
+/// What is the hub's own of an event. The rest is the application's, and is looked at by nobody here: it
+/// may be nested deeper, or hold larger numbers, than this program could read.
+#[derive(Deserialize)]
+struct Named {
+    event_id: String,
+    seq: Option<i64>,
 }
 
 /// The device.
@@ -92,13 +101,13 @@ impl Follower {
 
     /// Decides what to do about a frame.
     pub(super) fn take(&mut self, text: &str) -> Vec<Step> {
+        if let Ok(named) = serde_json::from_str::<Named>(text) {
+            return self.event(&named, text);
+        }
         let Ok(frame) = serde_json::from_str::<Value>(text) else {
             return vec![Step::Note(format!("not understood: {text}"))];
         };
         let field = |name: &str| frame.get(name).and_then(Value::as_str).unwrap_or_default();
-        if let Some(event_id) = frame.get("event_id").and_then(Value::as_str) {
-            return self.event(event_id, &frame, text);
-        }
         match field("type") {
             "auth_ok" => self.attached(&frame),
             "reconnect" => {
@@ -131,8 +140,7 @@ impl Follower {
         steps
     }
 
-    fn event(&mut self, event_id: &str, frame: &Value, text: &str) -> Vec<Step> {
-        let seq = frame.get("seq").and_then(Value::as_i64);
+    fn event(&mut self, Named { event_id, seq }: &Named, text: &str) -> Vec<Step> {
         if self.known.contains(event_id) {
             self.repeated += 1;
             let first = (self.repeated == 1).then(|| format!("arrived again: {event_id}"));
@@ -143,7 +151,7 @@ impl Follower {
         self.was_useful |= self.acks || seq.is_none();
         let mut steps: Vec<Step> = self.repeats().map(Step::Note).into_iter().collect();
         steps.push(Step::Print(text.to_owned()));
-        let Some(seq) = seq else {
+        let Some(seq) = *seq else {
             // An ephemeral event wants no ack.
             steps.extend(self.counted());
             return steps;
@@ -152,9 +160,6 @@ impl Follower {
             self.remember(event_id);
             steps.push(Step::Send(ack(event_id)));
             self.cursor = self.cursor.max(seq);
-            steps.extend(
-                self.session.clone().map(|session| Step::Keep { session, cursor: self.cursor }),
-            );
         }
         steps.extend(self.counted());
         steps
@@ -174,6 +179,11 @@ impl Follower {
         let left = self.left.as_mut()?;
         *left = left.saturating_sub(1);
         (*left == 0).then_some(Step::Done)
+    }
+
+    /// The session's name, once it has one, and how far it came.
+    pub(super) fn place(&self) -> Option<(&str, i64)> {
+        Some((self.session.as_deref()?, self.cursor)).filter(|_| self.was_attached)
     }
 
     /// How long the hub asked to stay away.
@@ -227,8 +237,7 @@ mod tests {
     fn an_event_is_printed_once_and_acked_each_time() {
         let mut follower = follower();
         let steps = follower.take(EVENT);
-        assert_eq!(steps[0], Step::Print(EVENT.to_owned()));
-        assert_eq!(steps[1], Step::Send(ack("e1")));
+        assert_eq!(steps, [Step::Print(EVENT.to_owned()), Step::Send(ack("e1"))]);
         let again = follower.take(EVENT);
         assert_eq!(again[0], Step::Note("arrived again: e1".to_owned()));
         assert_eq!(again[1], Step::Send(ack("e1")));
@@ -260,6 +269,8 @@ mod tests {
             r#"{"type":"auth_ok","user":"u","session_id":"s","need_full_sync":true,"cursor":3}"#,
         );
         assert_eq!(steps[0], Step::Keep { session: "s".to_owned(), cursor: 3 });
+        follower.take(EVENT);
+        assert_eq!(follower.place(), Some(("s", 7)));
         let told = "need_full_sync: nothing up to 3 comes any more; fetch the whole state";
         assert_eq!(steps[2], Step::Note(told.to_owned()));
         assert!(follower.auth("t").contains(r#""session_id":"s""#));
@@ -276,6 +287,16 @@ mod tests {
     fn an_ephemeral_event_is_not_acked() {
         let frame = r#"{"type":"typing","event_id":"e2"}"#;
         assert_eq!(follower().take(frame), [Step::Print(frame.to_owned())]);
+    }
+
+    #[test]
+    fn an_event_whose_data_cannot_be_read_is_printed_and_acked() {
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        for data in [&deep, "1e400", r#""\ud800""#, r#"{"a":1,"a":2}"#] {
+            let frame = format!(r#"{{"type":"added","data":{data},"event_id":"e1","seq":7}}"#);
+            let steps = follower().take(&frame);
+            assert_eq!(steps, [Step::Print(frame), Step::Send(ack("e1"))]);
+        }
     }
 
     #[test]
