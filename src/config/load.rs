@@ -307,22 +307,23 @@ fn defaults() -> Table {
     Table::try_from(Config::default()).unwrap_or_default()
 }
 
-/// Says that there is no setting of this name, and which one comes closest. A name without a
-/// section is compared with the keys alone.
+/// Says that there is no setting of this name, and which one comes closest: one that begins so before
+/// others. A name without a section is compared with the keys alone.
 fn unknown(name: &str, origin: &Origin) -> String {
     let defaults = defaults();
     let with_default = defaults.iter().flat_map(|(section, keys)| {
         let keys = keys.as_table().into_iter().flat_map(Table::keys);
         keys.map(move |key| (section.as_str(), key.as_str()))
     });
-    let mut closest: Option<(usize, String)> = None;
+    let mut closest: Option<((bool, usize), String)> = None;
     for (section, key) in with_default.chain(WITHOUT_DEFAULT) {
         let known = format!("{section}.{key}");
         let compared = if name.contains('.') { known.as_str() } else { key };
-        let distance = distance(name, compared);
+        let (is_other, distance) = (!compared.starts_with(name), distance(name, compared));
         let is_close = distance <= compared.len() / 2;
-        if is_close && closest.as_ref().is_none_or(|(least, _)| distance < *least) {
-            closest = Some((distance, known));
+        let rank = (is_other, distance);
+        if is_close && closest.as_ref().is_none_or(|(least, _)| rank < *least) {
+            closest = Some((rank, known));
         }
     }
     match closest {

@@ -13,6 +13,8 @@ use utoipa::ToSchema;
 use super::error::{ApiError, Code};
 use crate::protocol::{Action, EventId, NewEvent, SessionId, UserId};
 
+const BAD_TTL: &str = "ttl_ms must be a whole number of milliseconds, 1 or more";
+
 /// What is published. Fields that are not listed here are refused; null is the same as absent.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -137,7 +139,7 @@ impl<'a> EventBody<'a> {
     /// When `ttl_ms` is zero.
     pub(super) fn into_event(self) -> Result<(Option<UserId>, NewEvent), ApiError> {
         if self.ttl_ms == Some(0) {
-            return Err(ApiError::field("ttl_ms must be at least 1"));
+            return Err(ApiError::field(BAD_TTL));
         }
         let event = NewEvent {
             kind: self.kind,
@@ -182,6 +184,9 @@ fn explain(json: &[u8], addressing: Addressing, error: &serde_json::Error) -> Ap
             None => return unknown_field(name),
             Some(_) if name == "user" && addressing == Addressing::ByPath => {
                 return unknown_field(name);
+            }
+            Some(Err(_)) if name == "ttl_ms" => {
+                return ApiError::field(BAD_TTL);
             }
             Some(Err(error)) => {
                 // The place is within the field: of no use to the publisher.

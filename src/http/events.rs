@@ -55,8 +55,8 @@ impl WaitQuery {
     tag = "publish",
     params(
         ("user" = String, Path, description = "Whose devices get it"),
-        ("wait" = Option<String>, Query, description = "`acked`: answer when every live session acked"),
-        ("timeout_ms" = Option<u64>, Query, description = "How long to wait for acks; 5000"),
+        ("wait" = Option<String>, Query, description = "`acked`: answer when every live session acked; `durable`: as without it"),
+        ("timeout_ms" = Option<u64>, Query, description = "How long to wait for acks: 1 to `publish.wait_ms_max`; 5000"),
         ("Idempotency-Key" = Option<String>, Header, description = "Recognises a repetition, in place of `event_id`"),
     ),
     request_body(content = EventBody, example = json!({"type": "added", "data": {"id": "photo-1"}})),

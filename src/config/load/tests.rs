@@ -92,13 +92,14 @@ fn what_is_unknown_is_named_with_what_it_may_have_meant() {
     let sources = Sources {
         environment: vec![pair("STAFFETTA_DELIVERY_ACK_WAIT", "3s")],
         flags: vec![pair("tick", "1")],
-        ..file("[delivery]\nack_wait = \"3s\"\n[nonsense]\nx = 1\n")
+        ..file("[delivery]\nack_wait = \"3s\"\n[nonsense]\nx = 1\n[server]\nallowed = []\n")
     };
     assert_eq!(
         problems(&sources),
         [
             "delivery.ack_wait (x.toml): unknown; did you mean delivery.ack_wait_ms?",
             "nonsense.x (x.toml): unknown",
+            "server.allowed (x.toml): unknown; did you mean server.allowed_origins?",
             "delivery.ack_wait (STAFFETTA_DELIVERY_ACK_WAIT in the environment): unknown; did you mean delivery.ack_wait_ms?",
             "tick (a flag): unknown; did you mean delivery.tick_ms?",
         ]

@@ -10,6 +10,7 @@ use crate::delivery::messages::PublishError;
 use crate::http::error::Code;
 
 const ALICE: &str = "/api/v1/users/alice/events";
+const BAD_TTL: &str = "ttl_ms must be a whole number of milliseconds, 1 or more";
 
 #[actix::test]
 async fn a_bad_body_is_refused_with_what_is_wrong_with_it() {
@@ -32,8 +33,10 @@ async fn a_bad_body_is_refused_with_what_is_wrong_with_it() {
             422,
             "silent: invalid type: integer `1`, expected a boolean",
         ),
-        (r#"{"type":"a","ttl_ms":0}"#, 422, "ttl_ms must be at least 1"),
-        (r#"{"type":"a","ttl_ms":-1}"#, 422, "ttl_ms: invalid value: integer `-1`, expected u64"),
+        (r#"{"type":"a","ttl_ms":0}"#, 422, BAD_TTL),
+        (r#"{"type":"a","ttl_ms":-1}"#, 422, BAD_TTL),
+        (r#"{"type":"a","ttl_ms":"5"}"#, 422, BAD_TTL),
+        (r#"{"type":"a","ttl_ms":0.5}"#, 422, BAD_TTL),
         (r#"{"type":"a","exclude_session":""}"#, 422, "exclude_session: must not be empty"),
         (r#"{"type":"a","args":{}}"#, 422, "args must be an array"),
         (r#"{"type":"a","data":{"seq":1}}"#, 422, "data must not hold \"seq\" at its top level"),
