@@ -34,6 +34,9 @@ pub enum EventError {
     /// `data` holds a name that belongs to the hub.
     #[error("data must not hold \"{0}\" at its top level")]
     ReservedName(&'static str),
+    /// A name at the top level of `data` holds half of a surrogate pair.
+    #[error("data must not hold a name at its top level that is no Unicode text")]
+    UnreadableName,
     /// `data` or `args` is not JSON.
     #[error("{0} is not valid JSON")]
     NotJson(&'static str),
@@ -163,10 +166,7 @@ impl NewEvent {
         if self.args.as_ref().is_some_and(|args| !args.get().starts_with('[')) {
             return Err(EventError::ArgsNotArray);
         }
-        match self.data.as_ref().map(|data| reserved_name(data.get())) {
-            Some(Some(name)) => Err(EventError::ReservedName(name)),
-            Some(None) | None => Ok(()),
-        }
+        self.data.as_ref().map_or(Ok(()), |data| check_names(data.get()))
     }
 }
 
@@ -179,8 +179,8 @@ fn is_label(text: &str, bytes_max: usize) -> bool {
     !text.is_empty() && text.len() <= bytes_max && !text.chars().any(char::is_control)
 }
 
-/// The first of the hub's own names among the top-level keys of `data`.
-fn reserved_name(data: &str) -> Option<&'static str> {
+/// Whether the names at the top level of `data` may stand beside the hub's own in a frame.
+fn check_names(data: &str) -> Result<(), EventError> {
     struct Keys(Option<&'static str>);
 
     impl<'de> serde::de::Visitor<'de> for &mut Keys {
@@ -204,13 +204,16 @@ fn reserved_name(data: &str) -> Option<&'static str> {
     let may_hold = data.starts_with('{')
         && (data.contains('\\') || RESERVED.iter().any(|name| data.contains(name)));
     if !may_hold {
-        return None;
+        return Ok(());
     }
     let mut keys = Keys(None);
     let mut deserializer = serde_json::Deserializer::from_str(data);
-    // It is JSON already: an error here is a nesting deeper than serde_json walks.
-    let _ = serde::Deserializer::deserialize_map(&mut deserializer, &mut keys);
-    keys.0
+    // It is JSON already, and values are passed over whatever they are: an error is a name's.
+    let walked = serde::Deserializer::deserialize_map(&mut deserializer, &mut keys);
+    match keys.0 {
+        Some(name) => Err(EventError::ReservedName(name)),
+        None => walked.map_err(|_| EventError::UnreadableName),
+    }
 }
 
 /// What is kept of a published event, shared by the log's writer and every delivery.
@@ -319,6 +322,16 @@ mod tests {
         }
         for json in [r#"{"a":{"type":1}}"#, r#""type""#, r#"["seq"]"#, "{}", "null"] {
             assert_eq!(with_data(json).check(1000), Ok(()), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_read_hides_none_behind_it() {
+        let unreadable = with_data(r#"{"\ud800":1,"event_id":"x"}"#);
+        assert_eq!(unreadable.check(1000), Err(EventError::UnreadableName));
+        let deep = format!(r#"{{"\u0061":{}{}}}"#, "[".repeat(500), "]".repeat(500));
+        for json in [deep.as_str(), r#"{"a":"\ud800","b":1e400}"#, r#"{"a":{"\ud800":1}}"#] {
+            assert_eq!(with_data(json).check(2000), Ok(()), "{json}");
         }
     }
 
