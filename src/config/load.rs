@@ -3,6 +3,7 @@
 //! Every problem is found before the start, and said with its key, its value and where it came
 //! from. Nothing here reads the environment itself.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
@@ -307,6 +308,9 @@ fn defaults() -> Table {
     Table::try_from(Config::default()).unwrap_or_default()
 }
 
+/// The shortest beginning of a name that tells which one was meant.
+const BEGINNING_MIN: usize = 3;
+
 /// Says that there is no setting of this name, and which one comes closest: one that begins so before
 /// others. A name without a section is compared with the keys alone.
 fn unknown(name: &str, origin: &Origin) -> String {
@@ -315,13 +319,13 @@ fn unknown(name: &str, origin: &Origin) -> String {
         let keys = keys.as_table().into_iter().flat_map(Table::keys);
         keys.map(move |key| (section.as_str(), key.as_str()))
     });
-    let mut closest: Option<((bool, usize), String)> = None;
+    let mut closest: Option<((Reverse<bool>, usize), String)> = None;
     for (section, key) in with_default.chain(WITHOUT_DEFAULT) {
         let known = format!("{section}.{key}");
         let compared = if name.contains('.') { known.as_str() } else { key };
-        let (is_other, distance) = (!compared.starts_with(name), distance(name, compared));
-        let is_close = distance <= compared.len() / 2;
-        let rank = (is_other, distance);
+        let begins_so = name.len() >= BEGINNING_MIN && compared.starts_with(name);
+        let rank = (Reverse(begins_so), distance(name, compared));
+        let is_close = begins_so || rank.1 <= compared.len() / 2;
         if is_close && closest.as_ref().is_none_or(|(least, _)| rank < *least) {
             closest = Some((rank, known));
         }
