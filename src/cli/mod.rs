@@ -209,6 +209,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_number_that_must_not_be_negative_is_refused_by_its_flag() {
+        for (flag, words) in [
+            ("--ttl-ms", "publish alice added --ttl-ms -5"),
+            ("--wait-acked", "publish alice added --wait-acked -5"),
+            ("--ack-delay-ms", "tail --user alice --ack-delay-ms -5"),
+            ("--count", "tail --user alice --count -5"),
+            ("--ttl", "token alice --ttl -5s"),
+        ] {
+            let args = ["staffetta"].into_iter().chain(words.split(' '));
+            let refusal = Args::try_parse_from(args).unwrap_err().to_string();
+            let value = words.rsplit(' ').next().unwrap();
+            let start = format!("error: invalid value '{value}' for '{flag} <");
+            assert!(refusal.starts_with(&start), "{refusal}");
+        }
+    }
+
+    #[test]
     fn a_file_with_keys_that_cannot_be_read_is_found_before_the_start() {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();

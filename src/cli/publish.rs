@@ -52,8 +52,8 @@ pub(super) struct PublishArgs {
     /// The session that must not get it.
     #[arg(long, value_name = "SESSION")]
     exclude_session: Option<String>,
-    /// Waits until every live session acked, at most this long, and no longer than the hub's
-    /// `publish.wait_ms_max` (60,000 unless set).
+    /// Waits until every live session acked, at most this long; more than the hub's
+    /// `publish.wait_ms_max` (60,000 unless set) is refused.
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     wait_acked: Option<u64>,

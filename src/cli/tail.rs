@@ -115,9 +115,6 @@ pub(super) async fn run(args: TailArgs, config: &Config) -> Result<(), Box<dyn E
         if let Some(line) = follower.repeats() {
             complain(&line);
         }
-        if let Some((session, cursor)) = follower.place() {
-            state.keep(session, cursor)?;
-        }
         let Next::ComeBack { after } = next? else { return Ok(()) };
         if started.elapsed() >= GOOD_AFTER || follower.was_useful() {
             backoff.reset();
@@ -212,7 +209,7 @@ async fn take(
         match step {
             Step::Print(line) => print(&line),
             Step::Note(line) => complain(&line),
-            Step::Keep { session, cursor } => state.keep(&session, cursor)?,
+            Step::Keep(session) => state.keep(&session)?,
             Step::Send(frame) => {
                 if args.ack_delay_ms > 0 {
                     sleep(Duration::from_millis(args.ack_delay_ms)).await;

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct State {
     session_id: Option<String>,
-    cursor: i64,
 }
 
 /// The file.
@@ -42,9 +41,9 @@ impl StateFile {
         self.state.borrow().session_id.clone()
     }
 
-    /// Keeps the session's name and how far it came.
-    pub(super) fn keep(&self, session: &str, cursor: i64) -> Result<(), String> {
-        let state = State { session_id: Some(session.to_owned()), cursor };
+    /// Keeps the session's name.
+    pub(super) fn keep(&self, session: &str) -> Result<(), String> {
+        let state = State { session_id: Some(session.to_owned()) };
         if *self.state.borrow() == state {
             return Ok(());
         }
@@ -100,7 +99,7 @@ mod tests {
         let path = folder.path().join("deep/state.json");
         let file = StateFile::open(Some(path.clone()), "u").unwrap();
         assert_eq!(file.session(), None);
-        file.keep("s", 7).unwrap();
+        file.keep("s").unwrap();
         assert_eq!(StateFile::open(Some(path), "u").unwrap().session(), Some("s".to_owned()));
     }
 
