@@ -169,7 +169,8 @@ impl Candidate {
             RawLong => Program::Life("raw-long"),
             RawCoalescing => Program::Life("raw-coalescing"),
             RawDurable => Program::Life("raw-durable"),
-            Actix | ActixStored => Program::Life("actix"),
+            Actix => Program::Life("actix"),
+            ActixStored => Program::Life("actix-stored"),
             Literal => Program::Life("literal"),
             UWebSockets => Program::Node("uwebsockets.js", ""),
             Ws => Program::Node("ws.js", ""),
@@ -209,6 +210,11 @@ impl Candidate {
         matches!(self, PlainStored | Reliable)
     }
 
+    /// Whether it is there to store events that are acked, and is measured at nothing else.
+    pub(crate) fn is_durable_only(self) -> bool {
+        matches!(self, RawDurable | ActixStored)
+    }
+
     /// Whether what a session misses while it is away comes when it is back.
     pub(crate) fn replays(self) -> bool {
         matches!(self, Reliable | Mosquitto | JetStream | JetStreamSync)
@@ -216,12 +222,11 @@ impl Candidate {
 
     /// Whether it checks the token of each connection.
     pub(crate) fn checks_tokens(self) -> bool {
-        self.is_ours()
-            || matches!(self, Raw | RawLong | Actix | ActixStored | UWebSockets | Ws | SocketIo)
+        self.is_ours() || matches!(self, Raw | RawLong | Actix | UWebSockets | Ws | SocketIo)
     }
 
     /// Connections of publishers that publish at a rate: one answers a request after the other.
     pub(crate) fn publishers(self) -> usize {
-        if self.is_ours() || matches!(self, Actix | ActixStored | Nchan) { 32 } else { 1 }
+        if self.is_ours() || matches!(self, Actix | Nchan) { 32 } else { 1 }
     }
 }

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         ["raw-long", port, key] => block_on(lives::raw::serve(port, key, Writes::EachAsLong)),
         ["raw-coalescing", port, key] => block_on(lives::raw::serve(port, key, Writes::Coalesced)),
         ["actix", port, key] => lives::actix::serve(port.parse().unwrap(), key),
+        ["actix-stored", port, key] => lives::actix::serve_stored(port.parse().unwrap(), key),
         ["raw-durable", port, _] => block_on(lives::durable::serve(port)),
         ["literal", port, _] => block_on(lives::literal::serve(port)),
         _ => {

@@ -12,6 +12,7 @@ use std::thread;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Handler, StreamHandler};
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::rt::net::TcpStream;
+use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use actix_web_actors::ws::{self, Message, ProtocolError, WebsocketContext};
 use bytestring::ByteString;
@@ -139,23 +140,35 @@ async fn deliver(mut stored: UnboundedReceiver<Stored<Waiting>>) {
 }
 
 pub(crate) fn serve(port: u16, key_file: &str) {
-    let door = web::Data::new(Door::new(Path::new(key_file)));
+    run(port, key_file, |app| {
+        app.route("/pub/{topic}", web::post().to(publish));
+    });
+}
+
+/// What is published is stored first.
+pub(crate) fn serve_stored(port: u16, key_file: &str) {
     let (batches, waiting) = channel();
     let (done, stored) = unbounded_channel();
+    thread::spawn(move || commit(&waiting, &done));
     let batches = web::Data::new(batches);
     let stored = Arc::new(Mutex::new(Some(stored)));
-    thread::spawn(move || commit(&waiting, &done));
+    run(port, key_file, move |app| {
+        if let Some(stored) = stored.lock().unwrap().take() {
+            actix_web::rt::spawn(deliver(stored));
+        }
+        app.app_data(batches.clone()).route("/pub", web::post().to(store));
+    });
+}
+
+/// Serves connections, and what `routes` adds for publishers.
+fn run(port: u16, key_file: &str, routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static) {
+    let door = web::Data::new(Door::new(Path::new(key_file)));
     actix_web::rt::System::new().block_on(async {
         let app = move || {
-            if let Some(stored) = stored.lock().unwrap().take() {
-                actix_web::rt::spawn(deliver(stored));
-            }
             App::new()
                 .app_data(door.clone())
-                .app_data(batches.clone())
                 .route("/", web::get().to(open))
-                .route("/pub", web::post().to(store))
-                .route("/pub/{topic}", web::post().to(publish))
+                .configure(routes.clone())
         };
         let server =
             HttpServer::new(app).workers(1).backlog(4_096).max_connections(100_000).on_connect(

@@ -115,22 +115,11 @@ impl Tally {
     }
 }
 
-/// Where two looks at the clock are this close together, nothing was done between them.
-const NOTHING_MAX: Duration = Duration::from_micros(4);
-
-/// Waits until a moment, to the microsecond: a timer of tokio's is late by up to a millisecond. How long
-/// there was nothing to do meanwhile but to look at the clock.
-pub(crate) async fn until(due: Instant) -> Duration {
+/// Waits until a moment, to the microsecond: a timer of tokio's is late by up to a millisecond.
+pub(crate) async fn until(due: Instant) {
     let early = due.checked_sub(Duration::from_millis(2)).unwrap_or(due);
     tokio::time::sleep_until(early.into()).await;
-    let (mut last, mut idle) = (Instant::now(), Duration::ZERO);
-    while last < due {
+    while Instant::now() < due {
         tokio::task::yield_now().await;
-        let now = Instant::now();
-        if now - last < NOTHING_MAX {
-            idle += now - last;
-        }
-        last = now;
     }
-    idle
 }

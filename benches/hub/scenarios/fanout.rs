@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{ENDLESS, follow_all, open_all, who};
 use crate::candidate::ALL;
-use crate::candidate::Candidate::{self, ActixStored, JetStream, JetStreamSync, RawDurable};
+use crate::candidate::Candidate::{self, JetStream, JetStreamSync};
 use crate::load::shapes::{at_rate, flat_out};
 use crate::load::subscriber::Opening;
 use crate::load::tally::{Tally, Times};
@@ -28,7 +28,7 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     let title = format!("Fan-out to {followers}, {rate} events/s, then as fast as can be");
     let mut table = Table::new(&title, COLUMNS);
     let mut candidates = ALL.to_vec();
-    candidates.retain(|one| ![JetStream, JetStreamSync, RawDurable, ActixStored].contains(one));
+    candidates.retain(|one| !one.is_durable_only() && ![JetStream, JetStreamSync].contains(one));
     table.turns(plan.rounds, &candidates, |candidate| measure(candidate, plan)).await;
     let is_whole = table.print();
     let plain = Candidate::Plain.name();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{open_all, who};
 use crate::candidate::ALL;
 use crate::candidate::Candidate::{
-    self, ActixStored, JetStream, JetStreamSync, PlainStored, RawCoalescing, RawDurable, RawLong,
+    self, JetStream, JetStreamSync, PlainStored, RawCoalescing, RawLong,
 };
 use crate::load::subscriber::{Opening, Subscriber};
 use crate::plan::Plan;
@@ -54,8 +54,8 @@ pub(crate) async fn most(plan: &'static Plan) -> bool {
 fn candidates() -> Vec<Candidate> {
     let mut candidates = ALL.to_vec();
     candidates.retain(|one| {
-        ![PlainStored, RawCoalescing, RawDurable, RawLong, ActixStored, JetStream, JetStreamSync]
-            .contains(one)
+        !one.is_durable_only()
+            && ![PlainStored, RawCoalescing, RawLong, JetStream, JetStreamSync].contains(one)
     });
     candidates
 }

@@ -9,7 +9,7 @@ use tokio::task::spawn_local;
 use super::{follow_all, open_all, who};
 use crate::candidate::ALL;
 use crate::candidate::Candidate::{
-    self, ActixStored, JetStream, JetStreamSync, PlainStored, RawCoalescing, RawDurable, RawLong,
+    self, JetStream, JetStreamSync, PlainStored, RawCoalescing, RawLong,
 };
 use crate::load::publisher::{Published, Publisher, Until};
 use crate::load::subscriber::{Opening, Subscriber};
@@ -35,8 +35,8 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     let mut table = Table::new(&title, COLUMNS);
     let mut candidates = ALL.to_vec();
     candidates.retain(|one| {
-        ![JetStream, JetStreamSync, PlainStored, RawCoalescing, RawDurable, RawLong, ActixStored]
-            .contains(one)
+        !one.is_durable_only()
+            && ![JetStream, JetStreamSync, PlainStored, RawCoalescing, RawLong].contains(one)
     });
     table.turns(plan.rounds, &candidates, |candidate| measure(candidate, plan)).await;
     table.print()

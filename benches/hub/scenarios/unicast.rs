@@ -4,9 +4,7 @@ use std::rc::Rc;
 
 use super::{ENDLESS, follow_all, open_all, who};
 use crate::candidate::ALL;
-use crate::candidate::Candidate::{
-    self, ActixStored, JetStreamSync, Literal, RawDurable, RawLong, SocketIoRecovery,
-};
+use crate::candidate::Candidate::{self, JetStreamSync, Literal, RawLong, SocketIoRecovery};
 use crate::load::shapes::at_rate;
 use crate::load::subscriber::Opening;
 use crate::load::tally::{Tally, Times};
@@ -23,7 +21,7 @@ pub(crate) async fn run(plan: &'static Plan) -> bool {
     let mut table = Table::new(&title, COLUMNS);
     let mut candidates = ALL.to_vec();
     candidates.retain(|one| {
-        ![JetStreamSync, Literal, RawDurable, RawLong, ActixStored, SocketIoRecovery].contains(one)
+        !one.is_durable_only() && ![JetStreamSync, Literal, RawLong, SocketIoRecovery].contains(one)
     });
     table.turns(plan.rounds, &candidates, |candidate| measure(candidate, plan)).await;
     let is_whole = table.print();
