@@ -210,7 +210,7 @@ impl Candidate {
         matches!(self, PlainStored | Reliable)
     }
 
-    /// Whether it is there to store events that are acked, and is measured at nothing else.
+    /// Whether it is a limit of events that are stored and acked, and there for nothing else.
     pub(crate) fn is_durable_only(self) -> bool {
         matches!(self, RawDurable | ActixStored)
     }

@@ -308,7 +308,7 @@ fn defaults() -> Table {
     Table::try_from(Config::default()).unwrap_or_default()
 }
 
-/// The shortest beginning of a name that tells which one was meant.
+/// The shortest beginning of a key that tells which one was meant.
 const BEGINNING_MIN: usize = 3;
 
 /// Says that there is no setting of this name, and which one comes closest: one that begins so before
@@ -323,7 +323,8 @@ fn unknown(name: &str, origin: &Origin) -> String {
     for (section, key) in with_default.chain(WITHOUT_DEFAULT) {
         let known = format!("{section}.{key}");
         let compared = if name.contains('.') { known.as_str() } else { key };
-        let begins_so = name.len() >= BEGINNING_MIN && compared.starts_with(name);
+        let key_asked = name.rsplit('.').next().unwrap_or_default();
+        let begins_so = key_asked.len() >= BEGINNING_MIN && compared.starts_with(name);
         let rank = (Reverse(begins_so), distance(name, compared));
         let is_close = begins_so || rank.1 <= compared.len() / 2;
         if is_close && closest.as_ref().is_none_or(|(least, _)| rank < *least) {

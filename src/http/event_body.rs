@@ -34,7 +34,8 @@ pub(super) struct EventBody<'a> {
     #[schema(min_length = 1, max_length = 128)]
     kind: String,
     /// Any JSON, passed on as it stands. An object's fields are spread into the frame a device
-    /// gets, so it may not hold `type`, `event_id` or `seq` at its top level.
+    /// gets, so it may not hold `type`, `event_id` or `seq` at its top level, nor a name with half of
+    /// a surrogate pair.
     #[serde(borrow, default)]
     #[schema(value_type = Option<serde_json::Value>)]
     data: Option<&'a RawValue>,

@@ -35,7 +35,7 @@ pub enum EventError {
     #[error("data must not hold \"{0}\" at its top level")]
     ReservedName(&'static str),
     /// A name at the top level of `data` holds half of a surrogate pair.
-    #[error("data must not hold a name at its top level that is no Unicode text")]
+    #[error("a name at the top level of data must not hold half of a surrogate pair")]
     UnreadableName,
     /// `data` or `args` is not JSON.
     #[error("{0} is not valid JSON")]
@@ -329,6 +329,8 @@ mod tests {
     fn a_name_that_cannot_be_read_hides_none_behind_it() {
         let unreadable = with_data(r#"{"\ud800":1,"event_id":"x"}"#);
         assert_eq!(unreadable.check(1000), Err(EventError::UnreadableName));
+        let behind = with_data(r#"{"seq":1,"\ud800":1}"#);
+        assert_eq!(behind.check(1000), Err(EventError::ReservedName("seq")));
         let deep = format!(r#"{{"\u0061":{}{}}}"#, "[".repeat(500), "]".repeat(500));
         for json in [deep.as_str(), r#"{"a":"\ud800","b":1e400}"#, r#"{"a":{"\ud800":1}}"#] {
             assert_eq!(with_data(json).check(2000), Ok(()), "{json}");

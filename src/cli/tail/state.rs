@@ -104,6 +104,14 @@ mod tests {
     }
 
     #[test]
+    fn the_file_of_a_program_that_kept_its_place_too_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        fs::write(&path, r#"{"session_id":"s","cursor":7}"#).unwrap();
+        assert_eq!(StateFile::open(Some(path), "u").unwrap().session(), Some("s".to_owned()));
+    }
+
+    #[test]
     fn a_user_cannot_name_a_file_elsewhere() {
         assert_eq!(file_name("../zoë"), "..%2fzo%c3%ab");
     }

@@ -91,7 +91,7 @@ fn the_level_of_the_environment_comes_first_and_must_be_one() {
 fn what_is_unknown_is_named_with_what_it_may_have_meant() {
     let sources = Sources {
         environment: vec![pair("STAFFETTA_DELIVERY_ACK_WAIT", "3s")],
-        flags: vec![pair("tick", "1"), pair("allowed", "[]")],
+        flags: vec![pair("tick", "1"), pair("allowed", "[]"), pair("al", "[]")],
         ..file("[delivery]\nack_wait = \"3s\"\n[nonsense]\nx = 1\n[server]\nallowed = []\n")
     };
     assert_eq!(
@@ -103,6 +103,7 @@ fn what_is_unknown_is_named_with_what_it_may_have_meant() {
             "delivery.ack_wait (STAFFETTA_DELIVERY_ACK_WAIT in the environment): unknown; did you mean delivery.ack_wait_ms?",
             "tick (a flag): unknown; did you mean delivery.tick_ms?",
             "allowed (a flag): unknown; did you mean server.allowed_origins?",
+            "al (a flag): unknown",
         ]
     );
 }

@@ -40,6 +40,11 @@ async fn a_bad_body_is_refused_with_what_is_wrong_with_it() {
         (r#"{"type":"a","exclude_session":""}"#, 422, "exclude_session: must not be empty"),
         (r#"{"type":"a","args":{}}"#, 422, "args must be an array"),
         (r#"{"type":"a","data":{"seq":1}}"#, 422, "data must not hold \"seq\" at its top level"),
+        (
+            r#"{"type":"a","data":{"\ud800":1,"seq":1}}"#,
+            422,
+            "a name at the top level of data must not hold half of a surrogate pair",
+        ),
         (long.as_str(), 413, "data and args hold 202 bytes, at most 100 are taken"),
     ] {
         let answer = world.call("POST", ALICE, body).await;
